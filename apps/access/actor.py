@@ -1,0 +1,40 @@
+"""Who knocks, and at which door."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+class Door(enum.StrEnum):
+    ADMIN = "admin"
+    API = "api"
+    WEBHOOK = "webhook"
+    SCHEDULE = "schedule"
+    COMMAND = "command"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """The one who asks. `user` is None only for the panel itself and for the operator at its shell."""
+
+    user: User | None
+    door: Door
+    address: str = ""
+    behind: str = ""  # who really asked, where one acts as another (a pusher behind `deploy_as`)
+
+    @property
+    def name(self) -> str:
+        if self.user is not None:
+            return self.user.get_username()
+        return "operator" if self.door is Door.COMMAND else "panel"
+
+    @property
+    def is_trusted(self) -> bool:
+        """The panel itself, and whoever may run its commands, pass without object permissions."""
+        return self.user is None and self.door in {Door.SYSTEM, Door.COMMAND, Door.SCHEDULE}
