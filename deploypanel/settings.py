@@ -157,9 +157,7 @@ RUN_LOST_AFTER = env.integer("DEPLOYPANEL_RUN_LOST_AFTER", 15, least=3)  # secon
 MIRROR_DIR = DATA_DIR / "mirrors"
 WORK_DIR = DATA_DIR / "work"
 GIT_TIMEOUT = env.integer("DEPLOYPANEL_GIT_TIMEOUT", 600, least=1)  # seconds for one fetch
-POLL_INTERVAL = env.integer(
-    "DEPLOYPANEL_POLL_INTERVAL", 300, least=5
-)  # seconds
+POLL_INTERVAL = env.integer("DEPLOYPANEL_POLL_INTERVAL", 300, least=5)  # seconds
 DELIVERY_KEEP_DAYS = env.integer("DEPLOYPANEL_DELIVERY_KEEP_DAYS", 30, least=1)
 HOOK_BODY_LIMIT = 25 * 1024 * 1024  # as GitHub's
 DATA_UPLOAD_MAX_MEMORY_SIZE = HOOK_BODY_LIMIT

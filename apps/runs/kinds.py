@@ -18,7 +18,7 @@ class RunKind:
     stages: tuple[str, ...] = ()  # columns of the run's matrix, in order
 
     def admit(self, run: Run) -> Decision:
-        """The gate's answer for this run now: asked when a waiting run's time comes, and by the runner before it begins."""
+        """The gate's answer now: asked when a waiting run's time comes, and by the runner before it begins."""
         raise NotImplementedError
 
     def execute(self, work: Work) -> None:
@@ -29,7 +29,7 @@ class RunKind:
         """The run's state has changed; called inside that transaction, so that copies of the state never differ."""
 
     def clean_up(self, run: Run) -> None:
-        """The run is lost: free what it held outside the panel (processes on hosts). In a worker; may be called twice."""
+        """The run is lost: end what it left on hosts. In a worker; may be called twice."""
 
     def settle(self, run: Run) -> None:
         """What follows the end, once, however it ended. In a worker, outside any transaction."""
