@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from deploypanel import environment as env
+from deploypanel import theme
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -113,6 +114,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = env.text("DEPLOYPANEL_TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
+
+UNFOLD = theme.UNFOLD
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"

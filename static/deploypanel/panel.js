@@ -1,0 +1,99 @@
+"use strict";
+
+/* What every page of the panel shares: ages that stay true while a page is open, forms that ask before
+   they act, and forms that cannot be sent twice. Everything here also works without it, a little less well. */
+(() => {
+  const AGES = [[86400 * 365, "y"], [86400 * 30, "mo"], [86400, "d"], [3600, "h"], [60, "min"]];
+
+  function age(seconds) {
+    for (const [size, unit] of AGES) {
+      if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+    }
+    return "just now";
+  }
+
+  function refreshAges() {
+    for (const element of document.querySelectorAll("time[data-age]")) {
+      const text = age((Date.now() - Date.parse(element.dateTime)) / 1000);
+      const words = text === "just now" ? text : `${text} ago`;
+      if (element.textContent !== words) element.textContent = words;
+    }
+  }
+
+  function askFirst(form, submitter) {
+    const dialog = document.getElementById(form.dataset.confirm);
+    if (!dialog || !dialog.showModal) return false;
+    form.dispatchEvent(new CustomEvent("dp:confirm", { bubbles: true, detail: { dialog, submitter } }));
+    const yes = dialog.querySelector("[data-yes]");
+    yes.onclick = () => {
+      form.dataset.confirmed = "1";
+      dialog.close();
+      form.requestSubmit(submitter || undefined);
+    };
+    dialog.showModal();
+    return true;
+  }
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.confirm && !form.dataset.confirmed && askFirst(form, event.submitter)) {
+      event.preventDefault();
+      return;
+    }
+    if (form.dataset.confirm && form.elements.confirmed) form.elements.confirmed.value = "1";
+    if (form.method === "post" && form.closest(".dp")) {
+      if (form.dataset.sent) event.preventDefault();
+      form.dataset.sent = "1";
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    const closer = event.target.closest("[data-close]");
+    if (closer) closer.closest("dialog").close();
+  });
+
+  // Back from the page that followed: the form may be sent again.
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent], form[data-confirmed]")) {
+      delete form.dataset.sent;
+      delete form.dataset.confirmed;
+    }
+  });
+
+  /* Regions that refresh themselves: <div data-live="URL" data-every="3">. The answer's JSON object maps
+     element ids to their new inner HTML, made by the same templates as the page. A tab in the background rests. */
+  function startLive(root) {
+    const every = Number(root.dataset.every || 3) * 1000;
+    const shown = new Map();
+    async function look() {
+      if (!document.hidden) {
+        try {
+          const answer = await fetch(root.dataset.live, { headers: { Accept: "application/json" } });
+          if (answer.redirected || answer.status === 403 || answer.status === 404) return;
+          if (answer.ok) apply(await answer.json());
+        } catch { /* the panel restarts: the next look finds it */ }
+      }
+      window.setTimeout(look, every);
+    }
+    function apply(regions) {
+      for (const [id, html] of Object.entries(regions)) {
+        const element = document.getElementById(id);
+        if (!element || shown.get(id) === html) continue;
+        if (shown.has(id) || element.innerHTML.trim() !== html.trim()) {
+          if (!element.contains(document.activeElement)) element.innerHTML = html;
+          else continue;
+        }
+        shown.set(id, html);
+      }
+      refreshAges();
+      document.dispatchEvent(new CustomEvent("dp:live"));
+    }
+    window.setTimeout(look, every);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    refreshAges();
+    window.setInterval(refreshAges, 20000);
+    for (const root of document.querySelectorAll("[data-live]")) startLive(root);
+  });
+})();
