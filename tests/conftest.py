@@ -1,0 +1,73 @@
+"""What every test stands on: its own data folder, its own database, cheap passwords, and the shared fixtures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+
+SUPPORT = ("postgres", "panel", "sshd", "gitrepo", "cast")
+pytest_plugins = [f"tests.support.{name}" for name in SUPPORT if find_spec(f"tests.support.{name}")]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory, worker_id_or_master: str) -> None:
+    """SQLite in a file, as in production (WAL, IMMEDIATE), so that a test's child processes can open it too."""
+    database = django_settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+    elif worker_id_or_master:
+        database["TEST"]["NAME"] = f"test_deploypanel_{worker_id_or_master}"
+
+
+@pytest.fixture(scope="session")
+def worker_id_or_master() -> str:
+    """The name of this pytest-xdist worker; empty when there is just one."""
+    return os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Processes started by a test (runners, commands) find the test's database by the environment."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{database['NAME']}"
+    else:
+        url = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**database)
+    before = os.environ.get("DEPLOYPANEL_DATABASE_URL")
+    os.environ["DEPLOYPANEL_DATABASE_URL"] = url
+    yield
+    if before is None:
+        del os.environ["DEPLOYPANEL_DATABASE_URL"]
+    else:
+        os.environ["DEPLOYPANEL_DATABASE_URL"] = before
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path: Path, settings: object, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of the test's own; also for the processes it starts, which get the same keys."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "static").mkdir()  # WhiteNoise warns of a missing folder
+    settings.DATA_DIR = data  # type: ignore[attr-defined]
+    settings.STATIC_ROOT = data / "static"  # type: ignore[attr-defined]
+    settings.MIRROR_DIR = data / "mirrors"  # type: ignore[attr-defined]
+    settings.WORK_DIR = data / "work"  # type: ignore[attr-defined]
+    monkeypatch.setenv("DEPLOYPANEL_DATA", str(data))
+    monkeypatch.setenv("DEPLOYPANEL_SECRET_KEY", django_settings.SECRET_KEY)
+    monkeypatch.setenv("DEPLOYPANEL_KEY_RING", django_settings.KEY_RING)
+    return data
+
+
+@pytest.fixture(autouse=True)
+def quick_settings(settings: object) -> None:
+    """Hashing passwords slowly and looking static files up in a manifest are not what tests are about."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+    settings.STORAGES = settings.STORAGES | {  # type: ignore[attr-defined]
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
