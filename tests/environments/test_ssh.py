@@ -1,0 +1,246 @@
+"""Connections to real SSH servers: who is let in, who is refused, and what is said when it breaks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from apps.environments import ssh
+from apps.environments.errors import (
+    HostCutOff,
+    HostKeyChanged,
+    HostKeyMissing,
+    HostLoginFailed,
+    HostRefused,
+    HostSilent,
+    HostUnreachable,
+    KeyUnusable,
+)
+from tests.support.sshd import Fleet, free_port, keygen
+
+pytestmark = pytest.mark.django_db
+Start = Callable[..., Fleet]
+
+
+def marked(marker: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("DEPLOYPANEL_RUN") == marker and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def gone(marker: str, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if not marked(marker):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_run_streams_and_returns_the_status(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    out: list[bytes] = []
+    with ssh.connect(host) as connection:
+        done = connection.run(
+            'echo "one $1"; echo two >&2; sleep 0.3; echo "$NAME"; exit 7',
+            ["a b"],
+            env={"NAME": "x; $(id)"},
+            on_out=out.append,
+        )
+        assert (done.status, done.out, done.err) == (7, "one a b\nx; $(id)\n", "two\n")
+        assert out[0] == b"one a b\n"
+        assert connection.run("true").ok
+
+
+def test_run_is_quick_on_an_open_connection(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    with ssh.connect(host) as connection:
+        connection.run("true")
+        started = time.monotonic()
+        for _ in range(10):
+            connection.run("true")
+        assert (time.monotonic() - started) / 10 < 0.25  # a login shell may read a slow .bashrc
+
+
+def test_run_keeps_the_end_of_much_output(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    size = 0
+
+    def count(chunk: bytes) -> None:
+        nonlocal size
+        size += len(chunk)
+
+    with ssh.connect(host) as connection:
+        done = connection.run("seq 1 200000", on_out=count)
+    assert size == 1288895
+    assert len(done.out) == ssh.KEPT_OUTPUT
+    assert done.out.endswith("\n200000\n")
+
+
+def test_run_ends_although_a_daemon_holds_its_output(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    with ssh.connect(host) as connection:
+        started = time.monotonic()
+        done = connection.run("sleep 3 & echo started", env={"DEPLOYPANEL_RUN": "daemon"})
+        assert done.out == "started\n"
+        assert time.monotonic() - started < 2.5
+
+
+def test_stop_ends_the_script_and_its_children(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    stop = threading.Event()
+    with ssh.connect(host) as connection:
+        threading.Timer(0.5, stop.set).start()
+        started = time.monotonic()
+        done = connection.run("sleep 99 & sleep 99", env={"DEPLOYPANEL_RUN": "stopped"}, stop=stop, grace=2)
+        assert done.stopped
+        assert time.monotonic() - started < 3
+        assert gone("stopped", 2)
+
+
+def test_stop_kills_what_ignores_term(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    stop = threading.Event()
+    with ssh.connect(host) as connection:
+        threading.Timer(0.5, stop.set).start()
+        script = "trap '' TERM; sh -c 'trap \"\" TERM; while :; do sleep 1; done' & while :; do sleep 1; done"
+        done = connection.run(script, env={"DEPLOYPANEL_RUN": "stubborn"}, stop=stop, grace=1)
+        assert done.stopped
+    assert gone("stubborn", 3)
+
+
+def test_closing_the_connection_ends_the_script(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    connection = ssh.connect(host)
+    threading.Timer(0.5, connection.close).start()
+    with pytest.raises(HostCutOff):
+        connection.run("sleep 99", env={"DEPLOYPANEL_RUN": "closed"}, grace=1)
+    assert gone("closed", 3)
+
+
+def test_connection_cut_in_the_middle(sshd_fleet: Start) -> None:
+    fleet = sshd_fleet(1)
+    [host] = fleet.declare()
+    with ssh.connect(host) as connection:
+        threading.Timer(0.5, fleet[0].cut).start()
+        with pytest.raises(HostCutOff, match="web1: The connection broke"):
+            connection.run("sleep 99", env={"DEPLOYPANEL_RUN": "cut"}, grace=1)
+    assert gone("cut", 4)
+
+
+def test_silent_host_is_noticed_by_keepalives(sshd_fleet: Start, settings: object) -> None:
+    settings.SSH_KEEPALIVE = 1  # type: ignore[attr-defined]
+    fleet = sshd_fleet(1)
+    [host] = fleet.declare()
+    with ssh.connect(host) as connection:
+        threading.Timer(0.3, fleet[0].freeze).start()
+        started = time.monotonic()
+        with pytest.raises(HostCutOff, match="no sign of life"):
+            connection.run("sleep 99")
+        assert time.monotonic() - started < 7
+
+
+def test_timeout_ends_a_step(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    with ssh.connect(host) as connection, pytest.raises(HostSilent, match=r"within 0\.5 s"):
+        connection.run("sleep 99", timeout=0.5, grace=1)
+
+
+def test_host_without_pinned_key_is_refused(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    host.host_key = ""
+    with pytest.raises(HostKeyMissing, match="Scan the host's key"):
+        ssh.connect(host)
+
+
+def test_changed_host_key_shows_both_fingerprints(sshd_fleet: Start) -> None:
+    fleet = sshd_fleet(1)
+    [host] = fleet.declare()
+    fleet[0].change_host_key()
+    with pytest.raises(HostKeyChanged) as caught:
+        ssh.connect(host)
+    assert caught.value.old == ssh.fingerprint(host.host_key)
+    assert caught.value.new == ssh.fingerprint(fleet[0].host_key)
+    assert caught.value.old in str(caught.value)
+    assert caught.value.new in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_host_key_of_another_type(sshd_fleet: Start, kind: str) -> None:
+    fleet = sshd_fleet(1)
+    fleet[0].change_host_key(kind)
+    [host] = fleet.declare()
+    with ssh.connect(host) as connection:
+        assert connection.run("true").ok
+    fleet[0].change_host_key("ed25519")
+    with pytest.raises(HostKeyChanged):
+        ssh.connect(host)
+
+
+def test_keys_shown_need_no_login(sshd_fleet: Start) -> None:
+    fleet = sshd_fleet(1)
+    [host] = fleet.declare()
+    host.host_key = ""
+    assert ssh.host_keys_shown(host) == [fleet[0].host_key]
+
+
+def test_wrong_client_key(sshd_fleet: Start, tmp_path: object) -> None:
+    fleet = sshd_fleet(1)
+    [host] = fleet.declare()
+    keygen(fleet.folder / "other")
+    host.ssh_key.private_key = (fleet.folder / "other").read_text()
+    with pytest.raises(HostLoginFailed, match="does not accept the key “fleet”"):
+        ssh.connect(host)
+
+
+def test_unreadable_private_key(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    host.ssh_key.private_key = "-----BEGIN NONSENSE-----"
+    with pytest.raises(KeyUnusable, match="Paste the whole private key"):
+        ssh.connect(host)
+
+
+def test_down_host(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    host.port = free_port()
+    with pytest.raises(HostRefused, match="Nothing listens"):
+        ssh.connect(host)
+
+
+def test_unknown_name(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    host.address = "nowhere.invalid"
+    with pytest.raises(HostUnreachable, match="cannot be reached"):
+        ssh.connect(host)
+
+
+def test_host_that_never_greets(sshd_fleet: Start, settings: object) -> None:
+    settings.SSH_CONNECT_TIMEOUT = 1  # type: ignore[attr-defined]
+    fleet = sshd_fleet(1)
+    [host] = fleet.declare()
+    fleet[0].freeze()
+    started = time.monotonic()
+    with pytest.raises(HostSilent, match="did not finish the SSH greeting"):
+        ssh.connect(host)
+    assert time.monotonic() - started < 4
+
+
+def test_jump_host(sshd_fleet: Start) -> None:
+    gate, inner = sshd_fleet(2).declare()
+    inner.jump_host = gate
+    with ssh.connect(inner) as connection:
+        assert connection.run("echo hello").out == "hello\n"
+        done = connection.run("echo $SSH_CONNECTION")
+        assert done.ok
+    gate.host_key = ""
+    with pytest.raises(HostKeyMissing, match="web1"):
+        ssh.connect(inner)
