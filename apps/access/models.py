@@ -73,7 +73,8 @@ class BusinessHours(models.Model):
     subdivision = models.CharField(max_length=16, blank=True, help_text="State or region with holidays of its own: BY.")
     weekly = models.JSONField(
         default=dict,
-        help_text='Windows by day: {"mon": "08:00-18:30", "fri": "08:00-12:00, 13:00-14:00"}. "22:00-02:00" crosses midnight.',
+        help_text='Windows by day: {"mon": "08:00-18:30", "fri": "08:00-12:00, 13:00-14:00"}. '
+        '"22:00-02:00" crosses midnight.',
     )
     half_day_until = models.TimeField(
         null=True, blank=True, help_text="Closing time on the calendar's half-day holidays. Empty: as on other days."

@@ -1,0 +1,21 @@
+"""Every write of `access`: one file per kind of act, all named here."""
+
+from __future__ import annotations
+
+from apps.access.services.freezes import freeze_change, freeze_create, freeze_end
+from apps.access.services.grants import grant_set, grants_on
+from apps.access.services.keys import ssh_key_create, ssh_key_generate, ssh_key_replace
+from apps.access.services.rotation import RotationReport, secrets_rotate
+
+__all__ = [
+    "RotationReport",
+    "freeze_change",
+    "freeze_create",
+    "freeze_end",
+    "grant_set",
+    "grants_on",
+    "secrets_rotate",
+    "ssh_key_create",
+    "ssh_key_generate",
+    "ssh_key_replace",
+]
