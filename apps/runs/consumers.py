@@ -10,24 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.utils import timezone
 
 from apps.runs import frames
 from apps.runs.live import Event, EventKind, Watch, tailer
+from apps.runs.reading import read
 from apps.runs.transcript import ChunkReader
 from apps.runs.viewer import Standing, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apps.runs.transcript import Chunk
 
 logger = logging.getLogger(__name__)
@@ -36,22 +33,6 @@ RECHECK_INTERVAL = 3.0  # seconds between two looks at the viewer's session and 
 BEAT_INTERVAL = 15.0  # seconds of silence after which the viewer is told that the line is alive
 
 NOT_SIGNED_IN, WITHDRAWN, UNKNOWN, TRY_AGAIN = 4401, 4403, 4404, 1013
-
-# Replays share few threads, so that many viewers who come back at once wait in line and not in memory.
-_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="run-reader")
-_Result = TypeVar("_Result")
-
-
-async def _read(function: Callable[[], _Result]) -> _Result:
-    """`function()` in a reader thread, whose database connection is given back afterwards."""
-
-    def work() -> _Result:
-        try:
-            return function()
-        finally:
-            connection.close()
-
-    return await asyncio.get_running_loop().run_in_executor(_readers, work)
 
 
 class _Closed(Exception):
@@ -99,12 +80,12 @@ class RunConsumer(AsyncWebsocketConsumer):
     async def _replay(self, watch: Watch) -> None:
         """All there is in the database from where this viewer stands. Mail from before is superseded."""
         watch.empty()
-        run, steps = await _read(self._snapshot)
+        run, steps = await read(self._snapshot)
         await self._tell(frames.run_message(run))
         await self._tell(frames.steps_message(run.steps_version, steps))
         reader = ChunkReader(self.run_id, after=self.sent)
         while reader.more:
-            for batch in frames.log_batches(await _read(reader.read)):
+            for batch in frames.log_batches(await read(reader.read)):
                 await self._tell_log(batch)
         await self._tell(frames.message("caught_up", seq=self.sent))
 
@@ -153,7 +134,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             await self._check(WITHDRAWN)
 
     async def _check(self, refusal: int) -> None:
-        found = await _read(lambda: standing(self.session_key, self.run_id))
+        found = await read(lambda: standing(self.session_key, self.run_id))
         self.checked = time.monotonic()
         if found is Standing.NOT_SIGNED_IN:
             raise _Closed(NOT_SIGNED_IN)

@@ -18,6 +18,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
 
 # How many chunks one query may bring. A chunk is at most about 64 KiB, so this bounds the memory of a reader.
 _FEWEST, _MOST = 4, 128
+_BACKWARDS = 32  # chunks at a time for those who read from the end
 _SMALL, _LARGE = 128 * 1024, 512 * 1024  # characters in one query below which the next asks for more, or for less
 
 
@@ -118,3 +119,48 @@ def tail_after(run_id: int, last_line: int, lines: int) -> int:
     if last_line <= lines:
         return 0
     return max(0, chunk_with_line(run_id, last_line - lines + 1) - 1)
+
+
+def lines_matching(run_id: int, *, host: str | None, text: str, most: int) -> tuple[list[Line], bool]:
+    """The newest `most` lines of `host` (None: of all) that contain `text`, whatever its case, oldest first.
+
+    The second value tells whether older ones were left out.
+    """
+    wanted = text.casefold()
+    found: list[Line] = []
+    for chunk in _chunks_backwards(run_id, host):
+        if wanted not in chunk.text.casefold():
+            continue
+        for number, line in reversed(list(enumerate(chunk.lines, chunk.first_line))):
+            if wanted in line.casefold():
+                if len(found) == most:
+                    return found[::-1], True
+                found.append(Line(number, chunk.host, chunk.stream, chunk.at, line))
+    return found[::-1], False
+
+
+def _chunks_backwards(run_id: int, host: str | None) -> Iterator[Chunk]:
+    chunks = LogChunk.objects.filter(run_id=run_id).order_by("-seq")
+    if host is not None:
+        chunks = chunks.filter(host=host)
+    rows = list(chunks.values_list(*_COLUMNS)[:_BACKWARDS])
+    while rows:
+        yield from (Chunk(*row) for row in rows)
+        rows = list(chunks.filter(seq__lt=rows[-1][0]).values_list(*_COLUMNS)[:_BACKWARDS])
+
+
+def text_parts(run_id: int, host: str | None = None) -> Iterator[bytes]:
+    """The log as plain UTF-8 text, some chunks at a time.
+
+    The whole log names the host before each line (`web1 | text`); the log of one host is its bare lines.
+    """
+    reader = ChunkReader(run_id, host=host)
+    while chunks := reader.read():
+        yield "".join(_as_text(chunk, named=host is None) for chunk in chunks).encode()
+
+
+def _as_text(chunk: Chunk, *, named: bool) -> str:
+    text = plain(chunk.text)
+    if not named or not chunk.host:
+        return text
+    return "".join(f"{chunk.host} | {line}\n" for line in text.removesuffix("\n").split("\n"))

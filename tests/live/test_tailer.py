@@ -9,19 +9,14 @@ import time
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
 from apps.runs import live
 from apps.runs.live import EventKind, Tailer, Watch
 from apps.runs.models import Run
-from tests.live.conftest import Log
+from tests.live.writer import Log, in_database
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
-
-
-async def in_database(function: Any, *args: Any, **values: Any) -> Any:
-    return await sync_to_async(function)(*args, **values)
 
 
 async def until(watch: Watch, kind: EventKind, timeout: float = 5) -> list[live.Event]:
