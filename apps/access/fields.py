@@ -96,7 +96,11 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # generic
 
         kwargs.pop("widget", None)
         allowed = {"required", "label", "help_text", "initial", "widget"}
-        defaults: dict[str, Any] = {"required": not self.blank, "label": self.verbose_name.capitalize(), "help_text": self.help_text}
+        defaults: dict[str, Any] = {
+            "required": not self.blank,
+            "label": self.verbose_name.capitalize(),
+            "help_text": self.help_text,
+        }
         return SecretFormField(**defaults | {key: value for key, value in kwargs.items() if key in allowed})
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from zoneinfo import available_timezones
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from apps.access.fields import EncryptedTextField
+from apps.access.public_holidays import country_problem
+from apps.access.windows import closed_read, open_read, weekly_read
 
 NAME_VALIDATOR = RegexValidator(
     r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z",
@@ -94,6 +98,21 @@ class BusinessHours(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Names each field that is wrong, with the day and the value."""
+        problems = {}
+        for field, read in (("weekly", weekly_read), ("closed", closed_read), ("open", open_read)):
+            try:
+                read(getattr(self, field))
+            except ValueError as error:
+                problems[field] = str(error)
+        if self.timezone not in available_timezones():
+            problems["timezone"] = f"{self.timezone}: no such time zone; use a name such as Europe/Paris."
+        if problem := country_problem(self.country, self.subdivision):
+            problems[problem[0]] = problem[1]
+        if problems:
+            raise ValidationError(problems)
 
 
 class Freeze(models.Model):
