@@ -36,11 +36,12 @@
 
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.dataset.confirm && !form.dataset.confirmed && askFirst(form, event.submitter)) {
+    const direct = event.submitter && event.submitter.hasAttribute("data-direct");
+    if (form.dataset.confirm && !direct && !form.dataset.confirmed && askFirst(form, event.submitter)) {
       event.preventDefault();
       return;
     }
-    if (form.dataset.confirm && form.elements.confirmed) form.elements.confirmed.value = "1";
+    if (form.dataset.confirmed && form.elements.confirmed) form.elements.confirmed.value = "1";
     if (form.method === "post" && form.closest(".dp")) {
       if (form.dataset.sent) event.preventDefault();
       form.dataset.sent = "1";
@@ -57,6 +58,7 @@
     for (const form of document.querySelectorAll("form[data-sent], form[data-confirmed]")) {
       delete form.dataset.sent;
       delete form.dataset.confirmed;
+      if (form.elements.confirmed) form.elements.confirmed.value = "";
     }
   });
 
@@ -65,6 +67,8 @@
   function startLive(root) {
     const every = Number(root.dataset.every || 3) * 1000;
     const shown = new Map();
+    // What differs in each rendering without meaning anything: form tokens and ages.
+    const essence = (html) => html.replace(/(csrfmiddlewaretoken" value=")[^"]*/g, "$1").replace(/(<time[^>]*>)[^<]*/g, "$1");
     async function look() {
       if (!document.hidden) {
         try {
@@ -78,19 +82,19 @@
     function apply(regions) {
       for (const [id, html] of Object.entries(regions)) {
         const element = document.getElementById(id);
-        if (!element || shown.get(id) === html) continue;
-        if (shown.has(id) || element.innerHTML.trim() !== html.trim()) {
-          if (!element.contains(document.activeElement)) element.innerHTML = html;
-          else continue;
-        }
-        shown.set(id, html);
+        const now = essence(html);
+        if (!element || shown.get(id) === now) continue;
+        // Never under someone's fingers: what has the focus is refreshed when it is left.
+        if (element.contains(document.activeElement) && document.activeElement.matches("input, select, summary")) continue;
+        element.innerHTML = html; // made by the panel's own templates, everything in it escaped
+        shown.set(id, now);
       }
-      refreshAges();
       document.dispatchEvent(new CustomEvent("dp:live"));
     }
     window.setTimeout(look, every);
   }
 
+  document.addEventListener("dp:live", refreshAges);
   document.addEventListener("DOMContentLoaded", () => {
     refreshAges();
     window.setInterval(refreshAges, 20000);
