@@ -5,9 +5,16 @@ RunEnded                  raised inside a run to end it
 ├── RunStopped            a person asked for it → `stopped`
 ├── RunTimedOut           a limit was reached → `timed_out`
 └── RunTaken              the row is no longer this runner's: it must vanish without a word
+
+PanelError
+└── ProcessError          a program could not be run, or not to its end
+    ├── ProgramMissing    it is not installed; names the package
+    └── ProcessTimeout    it took too long and was killed
 """
 
 from __future__ import annotations
+
+from apps.access.errors import PanelError
 
 
 class RunEnded(Exception):
@@ -32,3 +39,15 @@ class RunTimedOut(RunEnded):
 
 class RunTaken(RunEnded):
     """Another process has ended this run (the reaper, believing it dead)."""
+
+
+class ProcessError(PanelError):
+    """A program on the panel's machine could not be run."""
+
+
+class ProgramMissing(ProcessError):
+    """The program is not there; the sentence names the package that brings it."""
+
+
+class ProcessTimeout(ProcessError):
+    """The program took too long; it and all of its process group were killed."""

@@ -53,11 +53,17 @@ class Run(models.Model):
     ended_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)  # what follows the end (statuses, notifications) was done once
     settling_at = models.DateTimeField(null=True)  # claimed by a settle task at this time
+    settle_attempts = models.PositiveSmallIntegerField(
+        default=0
+    )  # claims whose worker died are tried again, not for ever
 
     stop_requested_at = models.DateTimeField(null=True)
     stop_requested_by = models.CharField(max_length=150, blank=True)
     time_limit = models.PositiveIntegerField()  # seconds in all
     silence_limit = models.PositiveIntegerField()  # seconds without a line of output
+
+    rung_at = models.DateTimeField(null=True)  # when the queue was last told to start it
+    spawned_at = models.DateTimeField(null=True)  # when `machine` last started a runner that has still to claim it
 
     # The runner process. `machine` and `boot_id` say where a pid means anything at all.
     token = models.CharField(max_length=40, blank=True)

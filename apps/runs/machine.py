@@ -1,0 +1,137 @@
+"""This machine and the processes on it: whose pid is whose, and what a run left behind.
+
+A pid means something only together with the machine, its boot and the process's start time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+MARKER = "DEPLOYPANEL_RUN"  # in the environment of every process that works for a run: `ID:TOKEN`
+
+
+@lru_cache(maxsize=1)
+def machine_name() -> str:
+    return socket.gethostname()[:120]
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Differs after every boot; empty where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def own_start_time() -> float:
+    """When this process started, in seconds since the epoch."""
+    return psutil.Process().create_time()
+
+
+def is_alive(pid: int, started: float | None) -> bool:
+    """Whether the process of that pid is there, is the one that started then, and is no zombie."""
+    try:
+        process = psutil.Process(pid)
+        same = started is None or abs(process.create_time() - started) < 1
+        return same and process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    except psutil.Error:
+        return False
+
+
+def leftovers(marker: str, session: int | None = None, since: float | None = None) -> list[psutil.Process]:
+    """Processes of a run whose runner is gone: by the marker in their environment, or by the runner's session.
+
+    The session finds those that dropped their environment (`sudo`, `env -i`). Its number is the dead
+    runner's pid; a live leader with another start time means that the number was given out again.
+    """
+    if session is not None and since is not None and _session_reused(session, since):
+        session = None
+    needle = f"{MARKER}={marker}".encode()
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        ours = _carries(process.pid, needle) or (session is not None and _session_of(process.pid) == session)
+        if ours and not _is_zombie(process):
+            found.append(process)
+    return found
+
+
+def kill_leftovers(marker: str, session: int | None = None, since: float | None = None) -> int:
+    """SIGKILL all of them, again until none is left (they may fork meanwhile); how many there were."""
+    killed: set[int] = set()
+    for _ in range(5):
+        processes = leftovers(marker, session, since)
+        if not processes:
+            break
+        for process in processes:
+            _kill(process)
+            killed.add(process.pid)
+        psutil.wait_procs(processes, timeout=0.5)
+    return len(killed)
+
+
+def kill_descendants() -> int:
+    """SIGKILL everything below this process, again until none is left; how many there were."""
+    killed: set[int] = set()
+    for _ in range(5):
+        processes = [child for child in psutil.Process().children(recursive=True) if not _is_zombie(child)]
+        if not processes:
+            break
+        for process in processes:
+            _kill(process)
+            killed.add(process.pid)
+        psutil.wait_procs(processes, timeout=0.5)
+    return len(killed)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends, so that daemons of a script are found too (Linux)."""
+    import ctypes
+
+    set_child_subreaper = 36
+    try:
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+    except (OSError, AttributeError):
+        return
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.Error:
+        return
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def _carries(pid: int, needle: bytes) -> bool:
+    try:
+        return needle in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def _session_reused(session: int, since: float) -> bool:
+    try:
+        return abs(psutil.Process(session).create_time() - since) >= 1
+    except psutil.Error:
+        return False

@@ -1,0 +1,38 @@
+"""Which runs a person may see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apps.access.permissions import is_person, subjects_visible
+from apps.runs.models import Run
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+    from django.db.models import QuerySet
+
+
+def runs_visible(user: User | AnonymousUser) -> QuerySet[Run]:
+    """The runs of all subjects that the person may see; those whose subject is gone only for superusers."""
+    if not is_person(user):
+        return Run.objects.none()
+    if user.is_superuser:
+        return Run.objects.all()
+    return Run.objects.filter(subject__in=subjects_visible(user).values("pk"))
+
+
+def run_visible_to(user: User | AnonymousUser, run: Run) -> bool:
+    """Whether the person may see this run now."""
+    return runs_visible(user).filter(pk=run.pk).exists()
+
+
+def runs_recent(
+    user: User | AnonymousUser | None = None, *, limit: int = 50, subject_id: int | None = None, state: str = ""
+) -> QuerySet[Run]:
+    """The newest runs, of one subject or in one state if given; all of them for the operator (`user` None)."""
+    runs = Run.objects.all() if user is None else runs_visible(user)
+    if subject_id is not None:
+        runs = runs.filter(subject_id=subject_id)
+    if state:
+        runs = runs.filter(state=state)
+    return runs.order_by("-pk")[:limit]

@@ -1,0 +1,89 @@
+"""Asking for work: the run's row and the ring for it, in the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.access.errors import Conflict
+from apps.runs.bell import ring_viewers
+from apps.runs.kinds import kind_named
+from apps.runs.models import Cause, Run
+from apps.runs.services.move import run_ring_start
+from apps.runs.states import ACTIVE, RunState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from apps.access.actor import Actor
+    from apps.access.models import Subject
+
+
+def run_request(
+    *,
+    kind: str,
+    subject: Subject | None,
+    actor: Actor,
+    cause: Cause,
+    params: dict[str, Any],
+    subject_path: str = "",
+    exclusive: bool = True,
+    not_before: datetime | None = None,
+    summary: str = "",
+    override: str = "",
+    time_limit: int | None = None,
+    silence_limit: int | None = None,
+) -> Run:
+    """A new run, queued, or waiting until `not_before` (when the gate is asked again). Limits in seconds.
+
+    Call it inside the transaction of what belongs to it. Raises Conflict, which names the other run,
+    when it is exclusive and another exclusive run of the subject is not finished.
+    """
+    kind_named(kind)  # an unknown kind is a bug: here and not in the runner
+    now = timezone.now()
+    limit = time_limit or settings.RUN_TIME_LIMIT
+    run = Run(
+        kind=kind,
+        subject_id=subject.pk if subject is not None else None,
+        subject_path=subject_path or (subject.path if subject is not None else ""),
+        exclusive=exclusive,
+        params=params,
+        state=RunState.QUEUED if not_before is None else RunState.WAITING,
+        summary=summary[:500],
+        cause=cause,
+        requested_by=actor.user,
+        requested_name=actor.name[:150],
+        override_reason=override[:300],
+        not_before=not_before,
+        queued_at=now if not_before is None else None,
+        time_limit=limit,
+        silence_limit=min(silence_limit or settings.RUN_SILENCE_LIMIT, limit),
+    )
+    with transaction.atomic():
+        _save_or_conflict(run)
+        if run.state == RunState.QUEUED:
+            run_ring_start(run.pk)
+        ring_viewers(run.pk)
+    return run
+
+
+def run_active_on(subject_id: int) -> Run | None:
+    """The exclusive run that holds this subject now."""
+    return Run.objects.filter(subject_id=subject_id, exclusive=True, state__in=ACTIVE).first()
+
+
+def _save_or_conflict(run: Run) -> None:
+    try:
+        with transaction.atomic():
+            run.save()
+    except IntegrityError:
+        other = run_active_on(run.subject_id) if run.subject_id is not None else None
+        if other is None:
+            raise
+        raise Conflict(
+            f"Run #{other.pk} ({other.kind} of {other.subject_path}, asked for by {other.requested_name}) "
+            f"is {other.get_state_display().lower()}: wait for its end, or stop it."
+        ) from None

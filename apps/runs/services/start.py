@@ -1,0 +1,78 @@
+"""From the queue to a runner process, and the runner's claim."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.runs.machine import boot_id, machine_name, own_start_time
+from apps.runs.models import Lease, Run
+from apps.runs.process import spawn_detached
+from apps.runs.services.move import SPAWN_PATIENCE, run_move
+from apps.runs.states import ALIVE, RunState
+
+logger = logging.getLogger(__name__)
+LOG_SIZE = 5 * 1024 * 1024  # bytes; then the runners' own log is begun anew, the old one kept
+
+
+def run_start(*, run_id: int) -> None:
+    """Start a runner for a queued run when this machine has a place free. Does not wait for it.
+
+    Harmless when delivered twice: the runner claims the run, and one that comes too late does nothing.
+    """
+    if not _place_taken(run_id):
+        return
+    command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "run_work", str(run_id)]
+    env = {**os.environ, "DEPLOYPANEL_ROLE": "runner"}
+    pid = spawn_detached(command, env=env, log=_runner_log())
+    logger.info("Run %s: runner started, pid %s.", run_id, pid)
+
+
+def run_claim(*, run_id: int) -> Run | None:
+    """Make this process the runner of a queued run; None when it is not queued any more."""
+    now = timezone.now()
+    return run_move(
+        run_id=run_id,
+        to=RunState.RUNNING,
+        before=[RunState.QUEUED],
+        token=secrets.token_hex(16),
+        started_at=now,
+        heartbeat_at=now,
+        machine=machine_name(),
+        boot_id=boot_id(),
+        pid=os.getpid(),
+        pid_started=own_start_time(),
+    )
+
+
+def _place_taken(run_id: int) -> bool:
+    """Whether a place on this machine was free, and is now this run's."""
+    now, here = timezone.now(), machine_name()
+    fresh = Q(spawned_at__gt=now - SPAWN_PATIENCE)
+    with transaction.atomic():
+        # One worker of this machine counts at a time.
+        Lease.objects.get_or_create(name=f"places@{here}"[:60], defaults={"expires_at": now + timedelta(days=1)})
+        Lease.objects.select_for_update().get(name=f"places@{here}"[:60])
+        on_machine = Run.objects.filter(machine=here)
+        taken = on_machine.filter(Q(state__in=ALIVE) | (Q(state=RunState.QUEUED) & fresh)).count()
+        if taken >= settings.RUNS_PARALLEL:
+            return False
+        mine = Run.objects.filter(pk=run_id, state=RunState.QUEUED).exclude(fresh)
+        return bool(mine.update(spawned_at=now, machine=here))
+
+
+def _runner_log() -> Path:
+    """Where a runner says what it cannot say in the run's log, such as that it cannot reach the database."""
+    path: Path = settings.DATA_DIR / "logs" / "runners.log"
+    if path.exists() and path.stat().st_size > LOG_SIZE:
+        path.replace(path.with_suffix(".log.1"))
+    return path

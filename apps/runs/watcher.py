@@ -1,0 +1,125 @@
+"""The runner's second thread: beats once a second, and sees whatever must end the run.
+
+A request to stop (on the row, or a signal to this process), the limits on total time and on silence,
+the row having become another's, and the work not coming back after it was told to.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+
+from apps.runs.errors import RunEnded, RunStopped, RunTimedOut
+from apps.runs.models import Run
+from apps.runs.services import run_move
+from apps.runs.states import ALIVE, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apps.runs.work import Work
+
+logger = logging.getLogger(__name__)
+BEAT = 0.5  # seconds
+PATIENCE = 10.0  # seconds beyond the grace, in which the work must come back after a stop
+
+
+class Watcher:
+    """`on_taken` is called when the run is no longer ours, `on_stuck` when the work does not come back."""
+
+    def __init__(self, work: Work, on_taken: Callable[[], None], on_stuck: Callable[[], None]) -> None:
+        self._work = work
+        self._run_id, self._token = work.run.pk, work.run.token
+        self._on_taken, self._on_stuck = on_taken, on_stuck
+        self._began = time.monotonic()
+        self._told_at: float | None = None
+        self._terminated = ""
+        self._over = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def over(self) -> None:
+        """The work has come back: beat on, but let nothing end it any more."""
+        self._over.set()
+
+    def stop(self) -> None:
+        """Return when the thread is gone (or, should the database hang, five seconds later)."""
+        self._over.set()
+        self._stopped = True
+        self._wake.set()
+        self._thread.join(5)
+
+    def terminate(self, signal_name: str) -> None:
+        """The system wants this process to end. May be called from a signal handler."""
+        self._terminated = signal_name
+        self._wake.set()
+
+    _stopped = False
+
+    def _watch(self) -> None:
+        try:
+            while not self._stopped:
+                self._look()
+                self._wake.wait(BEAT)
+                self._wake.clear()
+        finally:
+            connection.close()
+
+    def _look(self) -> None:
+        try:
+            if self._terminated:
+                self._stop_by_system()
+            self._beat()
+        except (DatabaseError, InterfaceError) as error:
+            # Locked, or away: the work goes on, and the reaper has patience.
+            logger.warning("Run %s cannot beat now: %s", self._run_id, error)
+            connection.close()
+        if not self._over.is_set():
+            self._limits()
+
+    def _beat(self) -> None:
+        mine = Run.objects.filter(pk=self._run_id, token=self._token, state__in=ALIVE)
+        if not mine.update(heartbeat_at=timezone.now()):
+            if not self._stopped:
+                self._on_taken()
+            return
+        state, name = mine.values_list("state", "stop_requested_by").get()
+        if state == RunState.STOPPING:
+            self._tell(RunStopped(f"Stopped by {name}."))
+
+    def _stop_by_system(self) -> None:
+        reason = f"The system ended the runner ({self._terminated})."
+        self._tell(RunStopped(reason))
+        asked = {"stop_requested_at": timezone.now(), "stop_requested_by": "the system"}
+        run_move(run_id=self._run_id, to=RunState.STOPPING, before=[RunState.RUNNING], held_by=self._token, **asked)
+        self._terminated = ""
+
+    def _limits(self) -> None:
+        now, run = time.monotonic(), self._work.run
+        if self._told_at is not None:
+            if now - self._told_at > self._work.grace + PATIENCE:
+                self._on_stuck()
+        elif now - self._began > run.time_limit:
+            self._tell(RunTimedOut(f"It took longer than its limit of {run.time_limit} seconds."))
+        elif now - self._work.log.last_output > run.silence_limit:
+            self._tell(RunTimedOut(f"Nothing was heard of it for {run.silence_limit} seconds."))
+
+    def _tell(self, reason: RunEnded) -> None:
+        if self._told_at is None and not self._over.is_set():
+            self._told_at = time.monotonic()
+            self._work.log.note(str(reason))
+            self._work.end(reason)
+
+
+def vanish() -> None:
+    """End this process at once, whatever its threads do."""
+    os._exit(70)
