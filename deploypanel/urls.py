@@ -5,9 +5,12 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from deploypanel import pages
 from deploypanel.health import health
 
 urlpatterns = [
+    path("", pages.root, name="root"),
+    path("favicon.ico", pages.favicon, name="favicon"),
     path("health", health, name="health"),
     path("runs/", include("apps.runs.urls")),
     path("admin/", admin.site.urls),
