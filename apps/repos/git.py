@@ -217,7 +217,7 @@ _DAMAGE = re.compile(
     r"(?i)is corrupt|corrupt(ed)? |missing (blob|tree|commit|object|necessary)|bad object|unable to read|"
     r"object file .* is empty|could not parse|inflate:|packfile .* (cannot|is far too)|bad tree object|"
     r"not a git repository|index file .* is too small|wrong index|bad pack|did not send all necessary|"
-    r"unable to parse|invalid sha1 pointer|missing object|bad config line|loose object .* not|non-blob"
+    r"unable to parse|invalid sha1 pointer|missing object|bad config line|loose object .* not|non-blob|cannot read '?[0-9a-f]{40}"
 )
 _MISSING = re.compile(
     r"(?i)repository .*not found|does not appear to be a git repository|project you were looking for could not be"
@@ -234,6 +234,8 @@ _AWAY = re.compile(
     r"unexpected disconnect|the remote end hung up|operation too slow|ssl|certificate|broken pipe|not responding"
 )
 
+_UNSOUND = re.compile(r"(?m)^(?:remote: )?error: object [0-9a-f]{40,64}: (\w+): (.*)$")
+
 
 def fault(err: bytes, status: int, login: Login | None = None) -> GitError:
     """The error that Git's words mean."""
@@ -244,6 +246,8 @@ def fault(err: bytes, status: int, login: Login | None = None) -> GitError:
             return MirrorDamaged(f"The mirror is damaged: {_last_line(said)}", said)
         return GitError(f"Git failed (exit status {status}): {_last_line(said)}", said)
     place = remote.host or "this machine"
+    if unsound := _UNSOUND.search(said):
+        return GitError(f"{place} sent an object that Git's own check refuses ({unsound[1]}): {unsound[2]}.", said)
     if remote.is_ssh and "host key" in said.lower():
         return _host_key_fault(said, place, login)
     if _MISSING.search(said):
