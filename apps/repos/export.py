@@ -11,6 +11,7 @@ from django.conf import settings
 
 from apps.repos import file_times, git, history
 from apps.repos.errors import GitError, RefMissing
+from apps.repos.faults import fault
 from apps.repos.tree import link_leaves
 from apps.runs import process
 
@@ -110,9 +111,9 @@ def _run(argv: list[str], caller: Caller | None) -> None:
         caller.check()
     if done.status == 0:
         return
-    if argv[0] == "git":
-        raise git.fault(done.err, done.status)
     said = git.text_of(done.err).strip()
+    if argv[0] == "git":
+        raise fault(said, done.status)
     raise GitError(f"The commit's files could not be written: {said.splitlines()[-1] if said else done.status}", said)
 
 

@@ -51,8 +51,8 @@ def test_resolve_by_number(shop: GitRepo) -> None:
 
 @pytest.mark.parametrize(
     "ref",
-    ["", "main~1", "main^", "HEAD@{1}", ":/till", "main^{/till}", "f" * 40, "0" * 40, "--all", "-1", "refs/", "refs/heads/",
-     "main main", "main\nmain", "*", "ma*n", "../main", "main:index.html", "\x00", "abc", "feature"],
+    ["", "main~1", "main^", "HEAD@{1}", ":/till", "main^{/till}", "f" * 40, "0" * 40, "--all", "-1", "refs/",
+     "refs/heads/", "main main", "main\nmain", "*", "ma*n", "../main", "main:index.html", "\x00", "abc", "feature"],
 )  # fmt: skip
 def test_what_is_no_name_is_not_found(shop: GitRepo, ref: str) -> None:
     shop.branch("feature/x")
@@ -160,7 +160,7 @@ ODD_NAMES = [
 
 
 def test_hostile_file_names_are_shown_safely(shop: GitRepo) -> None:
-    shop.commit({name: "x\n" for name in ODD_NAMES}, "Odd names")
+    shop.commit(dict.fromkeys(ODD_NAMES, "x\n"), "Odd names")
     repository = fetched(shop)
     found = {change.path: change.added for change in selectors.files_between(repository, shop.shas[1], "main")}
     assert found == dict.fromkeys((name.decode("utf-8", "backslashreplace") for name in ODD_NAMES), 1)
