@@ -19,6 +19,7 @@ from apps.runs import presentation
 from apps.runs.frames import kind_label
 from apps.runs.kinds import kinds
 from apps.runs.models import Run
+from apps.runs.services import run_stop
 from apps.runs.states import STOPPABLE
 
 if TYPE_CHECKING:
@@ -137,8 +138,6 @@ class RunAdmin(ScopedModelAdmin):
 
     def stop_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         """Ask for the run to stop. The service asks the gate, and writes the audit."""
-        from apps.runs.services import run_stop
-
         run = self._visible(request, str(run_id))
         try:
             run_stop(run=run, actor=actor_of(request))
@@ -159,7 +158,7 @@ class RunAdmin(ScopedModelAdmin):
         if run.state not in STOPPABLE:
             return False
         if run.subject is None:
-            return bool(request.user.is_superuser)
+            return request.user.is_superuser or request.user.pk == run.requested_by_id
         return decide(actor=actor_of(request), act=Act.STOP, subject=run.subject).allowed
 
 

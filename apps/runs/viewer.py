@@ -11,6 +11,7 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 from apps.runs.models import Run
+from apps.runs.selectors import run_visible_to
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -34,8 +35,6 @@ def session_user(session_key: str) -> User | None:
 
 def standing(session_key: str, run_id: int) -> Standing:
     """What the holder of this session is to this run. A handful of queries."""
-    from apps.runs.selectors import run_visible_to
-
     user = session_user(session_key)
     if user is None:
         return Standing.NOT_SIGNED_IN

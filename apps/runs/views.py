@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from apps.runs.models import Run
 from apps.runs.reading import paced
+from apps.runs.selectors import run_visible_to
 from apps.runs.transcript import Line, lines_from, lines_matching, text_parts
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ def _for_viewers(view: Callable[[HttpRequest, Run], HttpResponseBase]) -> Callab
     @require_GET
     @never_cache
     def checked(request: HttpRequest, run_id: int) -> HttpResponseBase:
-        from apps.runs.selectors import run_visible_to
-
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         run = Run.objects.filter(pk=run_id).first()

@@ -1,0 +1,163 @@
+/* Stages × hosts: one row for the panel itself, one for each host, those that failed first. */
+
+import { duration } from "./clock.js";
+
+const SYMBOLS = { pending: "·", running: "▸", succeeded: "✓", failed: "✗", skipped: "–", stopped: "■" };
+const ORDER = new Intl.Collator("en", { numeric: true });
+
+export class Matrix {
+  /* `onJump(host)` is called to show what a host said last. */
+  constructor({ section, table, tally, stages, onJump }) {
+    Object.assign(this, { section, table, tally, onJump });
+    this.stages = stages.map((name) => ({ name, position: -1 }));
+    this.steps = new Map(); // host → Map(stage → step)
+    this.rows = new Map(); // host → { element, head, cells: Map(stage → { element, step }) }
+    this.columns = "";
+    this.head = table.createTHead().insertRow();
+    this.body = table.createTBody();
+    this.frame = 0;
+  }
+
+  update(steps) {
+    for (const step of steps) {
+      if (!this.steps.has(step.host)) this.steps.set(step.host, new Map());
+      this.steps.get(step.host).set(step.stage, step);
+    }
+    if (steps.length && !this.frame) this.frame = window.requestAnimationFrame(() => this.render());
+  }
+
+  render() {
+    this.frame = 0;
+    this.section.hidden = !this.steps.size;
+    const stages = this.stageNames();
+    if (stages.join("\n") !== this.columns) this.rebuildHead(stages);
+    const hosts = this.hostOrder();
+    hosts.forEach((host, place) => {
+      const row = this.rows.get(host) || this.makeRow(host);
+      if (this.body.rows[place] !== row.element) this.body.insertBefore(row.element, this.body.rows[place] || null);
+      for (const stage of stages) this.fillCell(row, host, stage);
+      row.element.classList.toggle("is-failed", this.failed(host));
+    });
+    this.tell(hosts);
+  }
+
+  stageNames() {
+    const positions = new Map();
+    for (const cells of this.steps.values()) {
+      for (const step of cells.values()) positions.set(step.stage, step.position);
+    }
+    return [...positions.keys()].sort((one, other) => positions.get(one) - positions.get(other));
+  }
+
+  /* The panel first, then the hosts that failed, then the others by name. */
+  hostOrder() {
+    return [...this.steps.keys()].sort((one, other) => {
+      if (!one || !other) return one ? 1 : -1;
+      return this.failed(other) - this.failed(one) || ORDER.compare(one, other);
+    });
+  }
+
+  failed(host) {
+    for (const step of this.steps.get(host).values()) if (step.state === "failed") return true;
+    return false;
+  }
+
+  rebuildHead(stages) {
+    this.columns = stages.join("\n");
+    this.head.replaceChildren(heading("Host"), ...stages.map((stage) => heading(words(stage))));
+    for (const row of this.rows.values()) row.element.remove();
+    this.rows.clear();
+  }
+
+  makeRow(host) {
+    const element = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "run-hostname";
+    button.textContent = host || "Panel";
+    button.title = `Show the lines of ${host || "the panel"} only`;
+    button.addEventListener("click", () => this.onJump(host));
+    head.append(button);
+    element.append(head);
+    const row = { element, cells: new Map() };
+    for (const stage of this.columns.split("\n")) {
+      const cell = element.insertCell();
+      row.cells.set(stage, { element: cell, shown: "" });
+    }
+    this.rows.set(host, row);
+    return row;
+  }
+
+  fillCell(row, host, stage) {
+    const step = this.steps.get(host).get(stage);
+    const cell = row.cells.get(stage);
+    const shown = JSON.stringify(step || null);
+    if (cell.shown === shown) return;
+    cell.shown = shown;
+    cell.step = step;
+    cell.element.className = step ? `run-cell is-${step.state}` : "run-cell";
+    cell.element.replaceChildren(...(step ? this.cellContent(step) : []));
+    cell.time = cell.element.querySelector(".run-took");
+  }
+
+  cellContent(step) {
+    const state = document.createElement("span");
+    state.className = "run-step";
+    const symbol = document.createElement("span");
+    symbol.className = "run-symbol";
+    symbol.setAttribute("aria-hidden", "true");
+    symbol.textContent = SYMBOLS[step.state] || "?";
+    const took = document.createElement("span");
+    took.className = "run-took";
+    took.textContent = duration(step.started_at, step.ended_at);
+    state.append(symbol, step.state_label, took);
+    if (step.state !== "failed" && step.state !== "stopped") {
+      if (step.message) state.title = step.message;
+      return [state];
+    }
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "run-why";
+    button.textContent = step.message || (step.exit_status === null ? "Show its last lines" : `Exit status ${step.exit_status}`);
+    button.title = "Show the last lines of this host";
+    button.addEventListener("click", () => this.onJump(step.host));
+    return [state, button];
+  }
+
+  tell(hosts) {
+    const named = hosts.filter(Boolean);
+    const count = { failed: 0, running: 0, done: 0 };
+    for (const host of named) {
+      const states = [...this.steps.get(host).values()].map((step) => step.state);
+      if (states.includes("failed")) count.failed += 1;
+      else if (states.includes("running")) count.running += 1;
+      else if (states.every((state) => state === "succeeded" || state === "skipped")) count.done += 1;
+    }
+    const parts = [`${named.length} ${named.length === 1 ? "host" : "hosts"}`];
+    for (const [name, number] of Object.entries(count)) if (number) parts.push(`${number} ${name}`);
+    this.tally.textContent = named.length ? parts.join(", ") : "";
+  }
+
+  /* Each second: the durations of what runs. */
+  tick() {
+    for (const row of this.rows.values()) {
+      for (const { step, time } of row.cells.values()) {
+        if (step && step.state === "running") time.textContent = duration(step.started_at, null);
+      }
+    }
+  }
+}
+
+function heading(text) {
+  const cell = document.createElement("th");
+  cell.scope = "col";
+  cell.textContent = text;
+  return cell;
+}
+
+function words(name) {
+  const text = name.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
