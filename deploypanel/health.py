@@ -1,4 +1,4 @@
-"""Whether the panel lives: `/health` for monitors. It tells names and states, never a secret, and asks for no log-in."""
+"""Whether the panel lives: `/health`, for monitors. It asks for no log-in and tells names and states only."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parts() -> dict[str, Part]:
 
 @never_cache
 @require_safe
-def health(request: HttpRequest) -> JsonResponse:
+def health(_request: HttpRequest) -> JsonResponse:
     """200 when everything lives, 503 with the reasons otherwise."""
     found = parts()
     reasons = [f"{name}: {part.text}" for name, part in found.items() if not part.ok]

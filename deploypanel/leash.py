@@ -6,6 +6,7 @@ the exec below and is not inherited by what the program starts, so that runners 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -14,10 +15,8 @@ SET_PARENT_DEATH_SIGNAL = 1
 
 
 def main(starter: int, number: int, argv: list[str]) -> None:
-    try:
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: the next start ends what was left
         ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, number, 0, 0, 0)
-    except (OSError, AttributeError):
-        pass  # not Linux: the next start ends what was left
     if os.getppid() != starter:
         sys.exit(0)  # it died before the kernel could be told
     os.execvp(argv[0], argv)  # noqa: S606 - that is the point

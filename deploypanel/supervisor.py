@@ -48,7 +48,7 @@ class Program:
     descriptors: tuple[int, ...] = ()
     last: bool = False
     # Sent when the supervisor itself is killed; the workers' main process must end its own.
-    on_orphaned: int = signal.SIGKILL
+    on_orphaned: int = int(signal.SIGKILL)
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Child:
             "-S",
             str(leash.__file__),
             str(os.getpid()),
-            str(int(self.program.on_orphaned)),
+            str(self.program.on_orphaned),
         ]
         self.process = subprocess.Popen(
             [*leashed, *self.program.argv],
@@ -155,7 +155,7 @@ class Supervisor:
 
     def _reap(self) -> list[Child]:
         """Children that have ended. Orphans that the kernel gave us (as pid 1, or as a subreaper) are buried."""
-        gone = []
+        gone: list[Child] = []
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -34,8 +34,10 @@ def verdict(started: datetime, now: datetime) -> str:
     """What is wrong with the cluster that started then, empty when nothing is."""
     if (now - started).total_seconds() < WARM_UP:
         return ""
+    if workers_busy() >= settings.WORKERS:
+        return ""
     state = queue_state(now)
-    if state.oldest > PATIENCE and workers_busy() < settings.WORKERS:
+    if state.oldest > PATIENCE:
         return f"a task has waited for {state.oldest:.0f} s though a worker is idle"
     if lost := tasks_unacknowledged(started, now):
         return f"{lost} finished tasks were not taken off the queue"
@@ -49,14 +51,17 @@ class Watchdog(threading.Thread):
         super().__init__(name="watchdog", daemon=True)
         self._cluster_since = cluster_since  # when the cluster was started; None while there is none
         self._reason = ""
+        self._suspected = False  # one look may fall between a worker's end of a task and its next
         self._database_was_away = False
 
     def run(self) -> None:
         while True:
             time.sleep(INTERVAL)
             started = self._cluster_since()
-            if started and not self._reason:
-                self._reason = self._look(started)
+            reason = self._look(started) if started and not self._reason else ""
+            if reason and self._suspected:
+                self._reason = reason
+            self._suspected = bool(reason)
 
     def take_reason(self) -> str:
         """Why the cluster must be started anew, once; empty when it need not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
@@ -48,5 +49,5 @@ def tasks_failed(since: datetime) -> list[str]:
 
 def tasks_prune(*, now: datetime) -> int:
     """Delete the queue's rows of what is long done."""
-    done = Task.objects.filter(success=True, stopped__lt=now - KEEP_DONE).delete()[0]
-    return done + Task.objects.filter(success=False, stopped__lt=now - KEEP_FAILED).delete()[0]
+    old = Q(success=True, stopped__lt=now - KEEP_DONE) | Q(success=False, stopped__lt=now - KEEP_FAILED)
+    return int(Task.objects.filter(old).delete()[0])

@@ -142,3 +142,15 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def database_copied(template: str | None) -> str:
+    """The address of a new database on the private server: empty, or a copy of the one at `template`."""
+    import psycopg
+
+    server = os.environ["DEPLOYPANEL_DATABASE_URL"].rpartition("/")[0]
+    name = f"copy_{secrets.token_hex(6)}"
+    source = f" TEMPLATE {template.rpartition('/')[2]}" if template else ""
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}{source}")
+    return f"{server}/{name}"

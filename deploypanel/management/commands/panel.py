@@ -128,5 +128,5 @@ def _programs(part: str, descriptor: int) -> list[Program]:
     if part == "clock":
         return [Program(role="clock", name="clock", argv=[*manage, "clock"])]
     return [
-        Program(role="worker", name="workers' cluster", argv=[*manage, "qcluster"], on_orphaned=signal.SIGTERM),
+        Program(role="worker", name="workers' cluster", argv=[*manage, "qcluster"], on_orphaned=int(signal.SIGTERM)),
     ]
