@@ -32,7 +32,7 @@ class Actor:
     def name(self) -> str:
         if self.user is not None:
             return self.user.get_username()
-        return "operator" if self.door is Door.COMMAND else "panel"
+        return {Door.COMMAND: "operator", Door.SYSTEM: "panel", Door.SCHEDULE: "panel"}.get(self.door, "nobody")
 
     @property
     def is_trusted(self) -> bool:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth.models import User
+from django.db.models import Q
+from django.http import Http404
+from django.urls import path, reverse
 from django.utils.text import get_text_list
 from unfold.admin import ModelAdmin as ThemeModelAdmin
 from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import action, display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
 
 from apps.access import audit
 from apps.access.actor import Actor, Door
 from apps.access.address import address_of
+from apps.access.grants_page import grants_view
 from apps.access.levels import Level
 from apps.access.models import Subject
 from apps.access.permissions import level_of, subjects_visible
@@ -24,14 +31,32 @@ if TYPE_CHECKING:
 
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
 
-__all__ = ["ModelAdmin", "ScopedModelAdmin", "StackedInline", "TabularInline", "action", "actor_of", "display"]
+__all__ = [
+    "AdminPasswordChangeForm",
+    "ModelAdmin",
+    "ScopedModelAdmin",
+    "StackedInline",
+    "TabularInline",
+    "UserChangeForm",
+    "UserCreationForm",
+    "action",
+    "actor_of",
+    "checkbox_list",
+    "display",
+]
 
 
 def actor_of(request: HttpRequest) -> Actor:
     """The signed-in person, as the gate and the audit want to know them."""
     user = request.user if isinstance(request.user, User) else None
     return Actor(user=user, door=Door.ADMIN, address=address_of(request))
+
+
+def checkbox_list() -> Any:
+    """A widget for a few choices: all of them with a box each."""
+    return UnfoldAdminCheckboxSelectMultiple()
 
 
 class ModelAdmin(ThemeModelAdmin):
@@ -42,7 +67,9 @@ class ModelAdmin(ThemeModelAdmin):
     warn_unsaved_form = True
     list_per_page = 50
     show_full_result_count = False
-    # Django's own history would tell the same twice.
+
+    class Media:
+        css: ClassVar = {"all": ("access/access.css",)}
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         self._audit(request, obj, "add", message)
@@ -143,6 +170,33 @@ class ScopedModelAdmin(ModelAdmin):
             known[key] = self.scope(request, self.model._default_manager.all(), least).exists()
         return known[key]
 
+    # --- the permissions page ---------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        if not issubclass(self.model, Subject):
+            return list(super().get_urls())
+        name = f"{self.opts.app_label}_{self.opts.model_name}_grants"
+        page = path("<path:object_id>/grants/", self.admin_site.admin_view(self.grants_page), name=name)
+        return [page, *super().get_urls()]
+
+    def grants_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """People and groups × rights on this subject."""
+        obj = self.get_object(request, unquote(object_id))
+        subject = self.subject_of(obj) if obj is not None else None
+        if subject is None:
+            raise Http404(f"No {self.opts.verbose_name} of that number.")
+        return grants_view(self, request, subject)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        obj = context.get("original")
+        if isinstance(obj, Subject) and self.level(request, obj) >= Level.CONFIGURE:
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_grants"
+            context["grants_url"] = reverse(name, args=(quote(obj.pk),))
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
     # --- actions ----------------------------------------------------------------------------
 
     def get_actions(self, request: HttpRequest) -> Any:
@@ -177,10 +231,21 @@ class ScopedModelAdmin(ModelAdmin):
         self._scope_choices(db_field, request, kwargs)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
+    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
+        request.__dict__["_edited"] = obj  # what is chosen already may stay, visible or not
+        return super().get_form(request, obj, change, **kwargs)
+
     def _scope_choices(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
-        related = self.admin_site._registry.get(db_field.remote_field.model)
-        if "queryset" not in kwargs and related is not None:
-            kwargs["queryset"] = related.get_queryset(request)
+        model = db_field.remote_field.model
+        related = self.admin_site._registry.get(model)
+        if "queryset" in kwargs or related is None:
+            return
+        visible, edited = related.get_queryset(request), request.__dict__.get("_edited")
+        chosen = Q()
+        if isinstance(edited, self.model):
+            held = getattr(edited, db_field.name)
+            chosen = Q(pk__in=held.all().values("pk") if db_field.many_to_many else [held.pk] if held else [])
+        kwargs["queryset"] = model._default_manager.filter(Q(pk__in=visible.order_by().values("pk")) | chosen)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

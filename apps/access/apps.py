@@ -7,3 +7,6 @@ class AccessConfig(AppConfig):
     name = "apps.access"
     label = "access"
     verbose_name = "Access"
+
+    def ready(self) -> None:
+        from apps.access import checks, sign_in  # noqa: F401 - registering is what they do
