@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from apps.access.errors import InputError
 from apps.access.models import NAME_VALIDATOR, Subject
+from apps.environments.host_key import host_key_parse
 from apps.runs.states import RunState
+
+# Neither may begin with a hyphen: programs would take it for an option.
+ADDRESS = re.compile(r"\A[A-Za-z0-9:\[][A-Za-z0-9.:%_\[\]-]*\Z")
+REMOTE_USER = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._@\\-]*\Z")
 
 
 class Host(models.Model):
@@ -34,6 +42,30 @@ class Host(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Address and user end up in command lines of ssh; the key must be one; jump hosts must lead somewhere."""
+        wrong = {}
+        if not ADDRESS.match(self.address):
+            wrong["address"] = "A host name or an IP address is needed."
+        if not REMOTE_USER.match(self.user):
+            wrong["user"] = "A user name has letters, digits, dots, hyphens and underscores."
+        if self.host_key.strip():
+            try:
+                self.host_key = host_key_parse(self.host_key).line
+            except InputError as error:
+                wrong["host_key"] = str(error)
+        if self.pk and self._jumps_in_a_circle():
+            wrong["jump_host"] = "The jump hosts go round in a circle."
+        if wrong:
+            raise ValidationError(wrong)
+
+    def _jumps_in_a_circle(self) -> bool:
+        seen, host = {self.pk}, self.jump_host
+        while host is not None and host.pk not in seen:
+            seen.add(host.pk)
+            host = host.jump_host
+        return host is not None
 
 
 class Cluster(models.Model):
@@ -66,7 +98,10 @@ class Environment(Subject):
     name = models.CharField(max_length=80, validators=[NAME_VALIDATOR])
     order = models.PositiveSmallIntegerField(default=0, help_text="Place among the repository's environments.")
     branch = models.CharField(max_length=255, default="main")
-    target_path = models.CharField(max_length=500, help_text="The folder on each host: /srv/shop.")
+    # NOTE: ask `path_on(host)`, never this field, for the folder on one host.
+    target_path = models.CharField(
+        max_length=500, help_text="The folder on each host: /srv/shop. {host} in it stands for the host's name."
+    )
     remote_user = models.CharField(max_length=64, blank=True, help_text="Overrides the hosts' own user.")
     method = models.CharField(max_length=10, choices=Method, default=Method.SYMLINK)
     clusters = models.ManyToManyField(Cluster, related_name="environments", blank=True)
@@ -126,6 +161,10 @@ class Environment(Subject):
         # Derived, so that it can never differ. Renaming a repository saves its environments (repos.services).
         self.kind, self.path, self.parent_id = "environment", f"{self.repository.name}/{self.name}", self.repository_id
         super().save(*args, **kwargs)
+
+    def path_on(self, host: Host) -> str:
+        """The target folder on that host: `{host}` in the path stands for the host's name."""
+        return self.target_path.replace("{host}", host.name)
 
 
 class Action(models.TextChoices):
