@@ -152,7 +152,8 @@ def _chunks_backwards(run_id: int, host: str | None) -> Iterator[Chunk]:
 def text_parts(run_id: int, host: str | None = None) -> Iterator[bytes]:
     """The log as plain UTF-8 text, some chunks at a time.
 
-    The whole log names the host before each line (`web1: text`, as `manage.py runs show` does); the log of one host is its bare lines.
+    The whole log names the host before each line (`web1: text`), as `manage.py runs show` does; the log of
+    one host is its bare lines.
     """
     reader = ChunkReader(run_id, host=host)
     while chunks := reader.read():
