@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from django.conf import settings
 
 from apps.repos import credentials, git
-from apps.repos.errors import FetchStopped, GitError, MirrorDamaged
+from apps.repos.errors import GitError, MirrorDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from apps.repos.credentials import Login
 
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-ZERO = "0" * 40
 
 
 class Caller(Protocol):
@@ -69,6 +68,25 @@ def locked(mirror: Path, caller: Caller | None = None) -> Iterator[None]:
                 raise GitError("Another fetch of this repository has not ended in time. Try again later.")
             time.sleep(0.03)
         yield  # closing the file frees the lock, also when this process is killed
+
+
+def is_awaited(mirror: Path) -> bool:
+    """Whether some process waits for its turn to fetch."""
+    with turn(mirror) as free:
+        return not free
+
+
+@contextlib.contextmanager
+def turn(mirror: Path) -> Iterator[bool]:
+    """Be the one process that waits to fetch; False when there is one already, whose fetch will serve us too."""
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with mirror.with_suffix(".turn").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def fetched_since(mirror: Path, url: str, moment: float) -> bool:
@@ -215,6 +233,3 @@ def _point_head(mirror: Path, login: Login, env: Mapping[str, str]) -> None:
         target = next((name for name in known if name.startswith("refs/heads/")), "")
     if target:
         git.call(mirror, "symbolic-ref", "HEAD", target)
-
-
-__all__ = ["FetchStopped", "RefChange", "fetch", "locked", "mirror_path", "rebuild", "refs", "remote_refs"]

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 
+from apps.access.errors import InputError
 from apps.access.fields import EncryptedTextField
 from apps.access.models import NAME_VALIDATOR, Subject
+from apps.repos.host_keys import host_keys_parse
+from apps.repos.remote import remote_parse
 
 
 class Repository(Subject):
@@ -34,11 +39,16 @@ class Repository(Subject):
     )
     owners = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="owned_repositories")
     poll_interval = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Seconds between two looks for new commits. Empty: never; webhooks tell."
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(5)],
+        help_text="Seconds between two looks for new commits. Empty: never; webhooks tell.",
     )
 
     fetched_at = models.DateTimeField(null=True, editable=False)
     polled_at = models.DateTimeField(null=True, editable=False)
+    # Branches as the last look or push told them: what is new is told by comparison. None: never looked.
+    polled_refs = models.JSONField(null=True, editable=False)
     fetch_error = models.CharField(max_length=1000, blank=True, editable=False)
 
     class Meta:
@@ -47,6 +57,17 @@ class Repository(Subject):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Raises ValidationError by field for a URL or host keys that the panel does not take."""
+        wrong: dict[str, str] = {}
+        for name, check in (("url", remote_parse), ("host_keys", host_keys_parse)):
+            try:
+                check(getattr(self, name))
+            except InputError as error:
+                wrong[name] = str(error)
+        if wrong:
+            raise ValidationError(wrong)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.kind, self.path = "repository", self.name  # derived, so that it can never differ

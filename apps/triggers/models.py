@@ -26,7 +26,8 @@ class Delivery(models.Model):
     before = models.CharField(max_length=64, blank=True)
     after = models.CharField(max_length=64, blank=True)
     pusher = models.CharField(max_length=150, blank=True)
-    body = models.TextField()
+    pushes = models.JSONField(default=list)  # what it tells, as read: enough to act on it again
+    body = models.TextField(blank=True)  # what came, secrets masked, cut when it is very long
     received_at = models.DateTimeField(auto_now_add=True)
     handled_at = models.DateTimeField(null=True)
     answer = models.PositiveSmallIntegerField()

@@ -1,25 +1,34 @@
-"""What is done with repositories: fetched, exported, changed. Every door calls these."""
+"""Mirrors brought up to date: one fetch at a time, in a process that holds nobody up."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.conf import settings
 from django.utils import timezone
 
+from apps.access import gate
 from apps.access.errors import PanelError
-from apps.repos import credentials, export, mirror
-from apps.repos.errors import FetchStopped, GitError, MirrorDamaged
+from apps.repos import credentials, history, mirror
+from apps.repos.errors import FetchStopped, GitError
 from apps.repos.models import Repository
+from apps.runs.process import spawn_detached
+from apps.runs.queue import ring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from apps.access.actor import Actor
     from apps.repos.credentials import Login
-    from apps.repos.export import Export
     from apps.repos.mirror import Caller, RefChange
+
+
+LOG_SIZE = 1024 * 1024  # bytes; then the log of fetches is begun anew, the old one kept
 
 
 class Working(Protocol):
@@ -39,7 +48,7 @@ class Fetch:
     changes: tuple[RefChange, ...] = ()
 
 
-class _InRun:
+class InRun:
     """A run as the caller of a fetch."""
 
     def __init__(self, work: Working) -> None:
@@ -74,7 +83,7 @@ def repository_fetch(*, repository: Repository, work: Working | None = None, com
     """
     wished = time.time()
     path = mirror.mirror_path(repository.pk)
-    caller: Caller | None = _InRun(work) if work else None
+    caller: Caller | None = InRun(work) if work else None
     try:
         if commit and _has(path, commit):
             return Fetch(fetched=False)
@@ -95,37 +104,48 @@ def repository_fetch(*, repository: Repository, work: Working | None = None, com
 
 def repository_rebuild(*, repository: Repository, work: Working | None = None) -> None:
     """Build the mirror anew beside the old one, and swap them."""
-    path, caller = mirror.mirror_path(repository.pk), _InRun(work) if work else None
+    path, caller = mirror.mirror_path(repository.pk), InRun(work) if work else None
     with mirror.locked(path, caller):
         mirror.rebuild(path, login_of(repository), caller)
 
 
-def repository_export(*, repository: Repository, sha: str, folder: Path, work: Working | None = None) -> Export:
-    """The commit's files in `folder`. A mirror found damaged on the way is rebuilt, once.
-
-    Raises RefMissing for an unknown commit, GitError.
-    """
-    path, caller = mirror.mirror_path(repository.pk), _InRun(work) if work else None
-    try:
-        return export.export(path, sha, folder, caller)
-    except MirrorDamaged as damage:
-        if caller:
-            caller.note(f"{damage} It is built anew.")
-    repository_rebuild(repository=repository, work=work)
-    return export.export(path, sha, folder, caller)
+def repository_fetch_request(*, repository: Repository, actor: Actor) -> None:
+    """Have a worker fetch. For those who may fetch; raises Refused."""
+    gate.require(actor=actor, act=gate.Act.ACT, subject=repository, action="fetch")
+    repository_fetch_ring(repository=repository)
 
 
-def tree_times_settle(*, repository: Repository, folder: Path) -> None:
-    """Call after a build: files whose content did not change since an earlier release get their time back.
+def repository_fetch_ring(*, repository: Repository) -> None:
+    """Have a worker fetch, in the caller's transaction if there is one."""
+    ring("apps.repos.tasks.fetch", repository.pk)
 
-    Then rsync links them into the new release instead of copying them.
-    """
-    export.times_settle(mirror.mirror_path(repository.pk), folder)
+
+def repository_fetch_start(*, repository_id: int) -> bool:
+    """Start a process that fetches, unless one waits already that will fetch all that is there now."""
+    if mirror.is_awaited(mirror.mirror_path(repository_id)):
+        return False
+    panel_command_start("repos", "fetch", "--id", str(repository_id), "--in-turn")
+    return True
+
+
+def repository_fetch_in_turn(*, repository_id: int) -> None:
+    """Fetch; but when another process waits for its turn already, leave it to that one."""
+    repository = Repository.objects.select_related("ssh_key").get(pk=repository_id)
+    with mirror.turn(mirror.mirror_path(repository_id)) as is_ours:
+        if is_ours:
+            repository_fetch(repository=repository)
+
+
+def panel_command_start(*arguments: str) -> int:
+    """Start one of the panel's own commands in a process that outlives this one; its pid."""
+    log = Path(settings.DATA_DIR) / "logs" / "fetches.log"
+    if log.exists() and log.stat().st_size > LOG_SIZE:
+        log.replace(log.with_suffix(".log.1"))
+    command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *arguments]
+    return spawn_detached(command, env={**os.environ, "DEPLOYPANEL_ROLE": "command"}, log=log)
 
 
 def _has(path: Path, commit: str) -> bool:
-    from apps.repos import history
-
     try:
         return history.commit_of(path, commit) is not None
     except GitError:

@@ -1,0 +1,42 @@
+"""What is done with repositories. Every door calls these."""
+
+from __future__ import annotations
+
+from apps.repos.services.change import (
+    host_keys_pin,
+    host_keys_scan,
+    repository_save,
+    webhook_secret_drop_old,
+    webhook_secret_renew,
+)
+from apps.repos.services.export import repository_export, tree_times_settle
+from apps.repos.services.fetch import (
+    Fetch,
+    login_of,
+    panel_command_start,
+    repository_fetch,
+    repository_fetch_in_turn,
+    repository_fetch_request,
+    repository_fetch_ring,
+    repository_fetch_start,
+    repository_rebuild,
+)
+
+__all__ = [
+    "Fetch",
+    "host_keys_pin",
+    "host_keys_scan",
+    "login_of",
+    "panel_command_start",
+    "repository_export",
+    "repository_fetch",
+    "repository_fetch_in_turn",
+    "repository_fetch_request",
+    "repository_fetch_ring",
+    "repository_fetch_start",
+    "repository_rebuild",
+    "repository_save",
+    "tree_times_settle",
+    "webhook_secret_drop_old",
+    "webhook_secret_renew",
+]
