@@ -1,0 +1,171 @@
+"""The table of sections: what a declaration may say, in the order in which it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import Group, User
+
+from apps.access.models import BusinessHours, SshKey
+from apps.environments.models import Cluster, Environment, Host
+from apps.repos.models import Repository
+from deploypanel.declaration.fields import (
+    Boolean,
+    Field,
+    Integer,
+    Reference,
+    References,
+    Secret,
+    Text,
+    TextMap,
+    Texts,
+    Time,
+    natural,
+)
+from deploypanel.declaration.grants import Grants
+from deploypanel.declaration.passwords import Password
+from deploypanel.declaration.private_keys import PrivateKey
+
+if TYPE_CHECKING:
+    from django.db import models
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One list of the file. `identity` names the keys that say which object an entry means."""
+
+    name: str
+    noun: str
+    model: type[models.Model]
+    fields: tuple[Field, ...]
+    identity: tuple[str, ...] = ("name",)
+
+    def field_of(self, key: str) -> Field | None:
+        return next((field for field in self.fields if key in field.keys), None)
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for field in self.fields for key in field.keys]
+
+    def existing(self) -> dict[str, models.Model]:
+        """All objects of the section by what the file calls them."""
+        return {natural(instance): instance for instance in self.model._default_manager.order_by("pk")}
+
+
+SECTIONS = (
+    Section(
+        name="ssh_keys",
+        noun="SSH key",
+        model=SshKey,
+        fields=(Text(key="name", required=True), PrivateKey(key="private_key", required=True)),
+    ),
+    Section(
+        name="business_hours",
+        noun="calendar of business hours",
+        model=BusinessHours,
+        fields=(
+            Text(key="name", required=True),
+            Text(key="timezone", required=True),
+            Text(key="country"),
+            Text(key="subdivision"),
+            TextMap(key="weekly"),
+            Time(key="half_day_until"),
+            Texts(key="closed"),
+            TextMap(key="open"),
+        ),
+    ),
+    Section(
+        name="hosts",
+        noun="host",
+        model=Host,
+        fields=(
+            Text(key="name", required=True),
+            Text(key="address", required=True),
+            Integer(key="port"),
+            Text(key="user", required=True),
+            Reference(key="ssh_key", section="ssh_keys", noun="SSH key", required=True),
+            Reference(key="jump_host", section="hosts", noun="host", late=True),
+            Boolean(key="active"),
+            Texts(key="labels"),
+            Text(key="host_key"),
+        ),
+    ),
+    Section(
+        name="clusters",
+        noun="cluster",
+        model=Cluster,
+        fields=(Text(key="name", required=True), References(key="hosts", section="hosts", noun="host")),
+    ),
+    Section(
+        name="groups",
+        noun="group",
+        model=Group,
+        fields=(Text(key="name", required=True), Grants(key="grants", late=True)),
+    ),
+    Section(
+        name="users",
+        noun="user",
+        model=User,
+        fields=(
+            Text(key="name", attribute="username", required=True),
+            Password(key="password"),
+            Text(key="email"),
+            Text(key="first_name"),
+            Text(key="last_name"),
+            Boolean(key="active", attribute="is_active"),
+            Boolean(key="staff", attribute="is_staff"),
+            Boolean(key="superuser", attribute="is_superuser"),
+            References(key="groups", section="groups", noun="group"),
+            Grants(key="grants", late=True),
+        ),
+    ),
+    Section(
+        name="repositories",
+        noun="repository",
+        model=Repository,
+        fields=(
+            Text(key="name", required=True),
+            Text(key="url", required=True),
+            Reference(key="ssh_key", section="ssh_keys", noun="SSH key"),
+            Text(key="username"),
+            Secret(key="access_token"),
+            Text(key="host_keys"),
+            Secret(key="webhook_secret"),
+            Secret(key="webhook_secret_old"),
+            References(key="owners", section="users", noun="user"),
+            Integer(key="poll_interval"),
+            Reference(key="hours", section="business_hours", noun="calendar of business hours"),
+        ),
+    ),
+    Section(
+        name="environments",
+        noun="environment",
+        model=Environment,
+        identity=("repository", "name"),
+        fields=(
+            Reference(key="repository", section="repositories", noun="repository", required=True),
+            Text(key="name", required=True),
+            Integer(key="order"),
+            Text(key="branch"),
+            Text(key="path", attribute="target_path", required=True),
+            Text(key="user", attribute="remote_user"),
+            Text(key="method"),
+            References(key="clusters", section="clusters", noun="cluster"),
+            Boolean(key="auto_deploy"),
+            Reference(key="deploy_as", section="users", noun="user"),
+            Reference(key="hours", section="business_hours", noun="calendar of business hours"),
+            Text(key="rsync_options"),
+            Integer(key="keep_releases"),
+            Integer(key="parallel"),
+            Texts(key="shared_paths"),
+            Integer(key="tolerated_failures"),
+            Boolean(key="fail_on_tests"),
+            Integer(key="time_limit"),
+            Integer(key="silence_limit"),
+            Integer(key="stop_grace"),
+        ),
+    ),
+)
+
+BY_NAME = {section.name: section for section in SECTIONS}
