@@ -25,7 +25,7 @@ STAMP = VENV / "installed"
 
 # program → Debian's package; a program is looked for on PATH and in FOLDERS
 RUN = {"git": "git", "ssh": "openssh-client", "ssh-agent": "openssh-client", "rsync": "rsync"}
-DEMO = {"sshd": "openssh-server"}
+DEMO = {"sshd": "openssh-server", "curl": "curl"}  # curl: the Git hook calls the panel
 TEST = {"chromium": "chromium", "postgres": "postgresql", "initdb": "postgresql"}
 FOLDERS = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 

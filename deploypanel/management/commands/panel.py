@@ -14,6 +14,8 @@ from django.db import DatabaseError
 from apps.access.command import PanelCommand
 from apps.access.errors import PanelError
 from apps.runs.machine import machine_name
+from deploypanel.demo.demo import demo_load
+from deploypanel.demo.programs import demo_programs
 from deploypanel.prepare import folders_make, migrations_missing, prepare
 from deploypanel.supervisor import Program, Supervisor, web_socket
 from deploypanel.watchdog import Watchdog
@@ -66,6 +68,8 @@ class Command(PanelCommand):
         elif missing := migrations_missing():
             raise PanelError(f"The database lacks {len(missing)} migrations: start with --prepare, or run migrate.")
         programs = [program for part in parts for program in _programs(part, web.fileno() if web else -1)]
+        if "workers" in parts:
+            programs += demo_programs()
         supervisor = Supervisor(Path(settings.DATA_DIR), programs, self._say, ready=lambda: self._ready(parts))
         if "workers" in parts:
             watchdog = Watchdog(supervisor.workers_since)
@@ -77,7 +81,10 @@ class Command(PanelCommand):
         self._say("Stopped.")
 
     def _load_demo(self) -> None:
-        pass
+        try:
+            demo_load(self._say)
+        except PanelError as error:
+            self._say(f"The demo was not loaded: {error}")
 
     def _ready(self, parts: Sequence[str]) -> None:
         where = f" at {settings.PUBLIC_URL}/" if "web" in parts else ""

@@ -1,0 +1,99 @@
+"""What the demo declares to the panel, in the words of `manage.py apply`."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from apps.access.actor import Actor, Door
+from apps.access.examples import OFFICE
+from deploypanel.declaration.apply import declaration_apply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploypanel.demo.hosts import DemoHost
+
+PEOPLE = ("alice", "bob")
+
+
+def declaration(folder: Path, hosts: list[DemoHost]) -> dict[str, Any]:
+    """The whole demo as a declaration; file names are relative to the demo's folder."""
+    return {
+        "ssh_keys": [{"name": "demo", "private_key_file": "id_ed25519"}],
+        "business_hours": [OFFICE],
+        "hosts": [
+            {
+                "name": host.name,
+                "address": "127.0.0.1",
+                "port": host.port,
+                "user": getpass.getuser(),
+                "ssh_key": "demo",
+                "host_key": host.host_key,
+            }
+            for host in hosts
+        ],
+        "clusters": [{"name": "blue", "hosts": ["web1", "web2"]}, {"name": "green", "hosts": ["web3"]}],
+        "repositories": [
+            {
+                "name": "shop",
+                "url": f"file://{folder / 'shop.git'}",
+                "webhook_secret_file": _SECRET,
+                "owners": ["alice"],
+            }
+        ],
+        "environments": [_staging(folder), _prod(folder)],
+        "users": [
+            _person("alice", {"shop/staging": "deploy", "shop/prod": "deploy_in_hours"}),
+            _person("bob", {"shop/staging": "deploy", "shop/prod": "view"}),
+            {"name": "auto", "grants": [{"environment": "shop/staging", "permission": "deploy"}]},
+        ],
+    }
+
+
+_SECRET = "shop.git/hooks/deploypanel.secret"  # noqa: S105 - a file's name
+
+
+def _staging(folder: Path) -> dict[str, Any]:
+    return {
+        "repository": "shop",
+        "name": "staging",
+        "order": 1,
+        "branch": "main",
+        "path": str(folder / "host" / "srv" / "staging" / "shop"),
+        "method": "inplace",
+        "clusters": ["blue", "green"],
+        "auto_deploy": True,
+        "deploy_as": "auto",
+    }
+
+
+def _prod(folder: Path) -> dict[str, Any]:
+    return {
+        "repository": "shop",
+        "name": "prod",
+        "order": 2,
+        "branch": "main",
+        "path": str(folder / "host" / "srv" / "shop"),
+        "method": "symlink",
+        "clusters": ["blue", "green"],
+        "hours": OFFICE["name"],
+        "keep_releases": 5,
+        "shared_paths": ["uploads"],
+    }
+
+
+def _person(name: str, grants: dict[str, str]) -> dict[str, Any]:
+    rights = [{"environment": path, "permission": right} for path, right in grants.items()]
+    return {"name": name, "password_file": f"{name}.password", "staff": True, "grants": rights}
+
+
+def rows_make(folder: Path, hosts: list[DemoHost]) -> None:
+    """Write the declaration beside the demo, and apply it as an operator would."""
+    path = folder / "demo.yaml"
+    text = yaml.safe_dump(declaration(folder, hosts), sort_keys=False, allow_unicode=True, width=110)
+    path.write_text(f"# What `manage.py demo load` has applied; try `manage.py dump`.\n{text}", encoding="utf-8")
+    operator = Actor(user=None, door=Door.COMMAND)
+    declaration_apply(data=path.read_bytes(), file=str(path), folder=folder, actor=operator)

@@ -1,0 +1,74 @@
+"""The demo's repository: a bare one with some history, and a working clone to push from."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+
+from apps.access.errors import InputError
+from apps.runs.process import environment, run
+from apps.triggers.post_receive import post_receive_script
+
+SITE = Path(__file__).parent / "site"
+# One folder of `site` on top of the other is one commit after the other.
+COMMITS = (
+    ("1", "Ada Lovelace", "Announce the shop"),
+    ("2", "Grace Hopper", "Show the products"),
+    ("3", "Ada Lovelace", "Warm up and test each host"),
+    ("4", "Grace Hopper", "Lower the tea pot's price, add a biscuit tin"),
+)
+
+
+def shop_make(folder: Path) -> None:
+    """`shop.git` with its history and its hook, and the clone `shop`."""
+    bare, clone = folder / "shop.git", folder / "shop"
+    for old in (bare, clone):
+        shutil.rmtree(old, ignore_errors=True)
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    git("clone", "--quiet", str(bare), str(clone))
+    git("switch", "--quiet", "--create", "main", at=clone)
+    # Who pushes from here is the one who tries the demo; without a name of theirs git would refuse to commit.
+    git("config", "user.name", "Demo", at=clone)
+    git("config", "user.email", "demo@shop.example", at=clone)
+    for age, (part, author, subject) in zip(range(len(COMMITS), 0, -1), COMMITS, strict=True):
+        shutil.copytree(SITE / part, clone, dirs_exist_ok=True)
+        git("add", "--all", at=clone)
+        _commit(clone, author, subject, datetime.now(UTC) - timedelta(days=age))
+    git("push", "--quiet", "--set-upstream", "origin", "main", at=clone)
+    secret = bare / "hooks" / "deploypanel.secret"
+    secret.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
+    secret.chmod(0o600)
+    hook_write(folder)
+
+
+def hook_write(folder: Path) -> None:
+    """The hook that the panel offers for every repository, told where this panel listens now."""
+    hook = folder / "shop.git" / "hooks" / "post-receive"
+    hook.write_text(post_receive_script("shop", panel_address()), encoding="utf-8")
+    hook.chmod(0o755)
+
+
+def panel_address() -> str:
+    """Where the panel is reached from its own machine, whatever its public address."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
+    bind = everywhere.get(settings.BIND, f"[{settings.BIND}]" if ":" in settings.BIND else settings.BIND)
+    return f"http://{bind}:{settings.PORT}"
+
+
+def git(*arguments: str, at: Path | None = None, **more: str) -> None:
+    """Run git with no configuration but the repository's own; raises InputError with what it said."""
+    variables = environment(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", **more)
+    done = run(["git", *arguments], cwd=at, env=variables, timeout=60)
+    if done.status:
+        raise InputError(f"git {arguments[0]} failed: {done.err.decode(errors='replace').strip()}")
+
+
+def _commit(clone: Path, author: str, subject: str, at: datetime) -> None:
+    mail = f"{author.split(maxsplit=1)[0].lower()}@shop.example"
+    who = {"NAME": author, "EMAIL": mail, "DATE": at.isoformat(timespec="seconds")}
+    variables = {f"GIT_{role}_{name}": value for role in ("AUTHOR", "COMMITTER") for name, value in who.items()}
+    git("commit", "--quiet", "--message", subject, at=clone, **variables)

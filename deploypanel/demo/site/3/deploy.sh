@@ -1,0 +1,10 @@
+#!/bin/sh
+# Runs on each host, in the new release: deploy.sh ENVIRONMENT HOST COMMIT
+set -eu
+environment=$1 host=$2 commit=$3
+echo "$host: warming up $environment"
+for step in pages images search; do
+    echo "$host: $step"
+    sleep 0.2
+done
+echo "$host: serves $commit now"
