@@ -7,3 +7,8 @@ class EnvironmentsConfig(AppConfig):
     name = "apps.environments"
     label = "environments"
     verbose_name = "Environments"
+
+    def ready(self) -> None:
+        from apps.environments.kinds import register_kinds
+
+        register_kinds()

@@ -10,6 +10,7 @@ import enum
 import posixpath
 from dataclasses import dataclass, field
 from secrets import token_hex
+from typing import Any
 
 from apps.environments.release import FILE, Found, Release, parsed
 
@@ -50,6 +51,9 @@ say end yes
 )
 
 
+RELEASES_KEPT = 100  # of one host, in its row
+
+
 class TargetKind(enum.StrEnum):
     ABSENT = "absent"
     LINK = "link"
@@ -75,6 +79,31 @@ class HostState:
         """The newest complete release of that commit."""
         matching = (one for one in self.newest_first if one.complete and one.release and one.release.commit == commit)
         return next(matching, None)
+
+    def as_fields(self) -> dict[str, Any]:
+        """The answer in the fields of a HostRelease."""
+        current = self.current
+        return {
+            "branch": current.branch[:255] if current else "",
+            "commit": current.commit if current else "",
+            "deployed_at": current.at if current else None,
+            "in_progress": current.in_progress if current else False,
+            "release": (self.live or (current.folder if current else ""))[:500],
+            "releases": [_as_json(one) for one in self.newest_first[:RELEASES_KEPT] if one.release is not None],
+        }
+
+
+def _as_json(found: Found) -> dict[str, Any]:
+    release = found.release
+    assert release is not None
+    return {
+        "folder": found.folder,
+        "branch": release.branch,
+        "commit": release.commit,
+        "deployed_at": release.at.isoformat() if release.at else None,
+        "in_progress": release.in_progress,
+        "live": found.live,
+    }
 
 
 def new_mark() -> str:

@@ -216,11 +216,19 @@ _STATUS = {
 }
 
 
-def failure(status: int, said: str) -> Failure:
-    """Why rsync ended with `status`, from its last lines and the status."""
+def said_failure(said: str) -> Failure | None:
+    """What a message of the system or of ssh means, whichever program passed it on."""
     for words, problem, remedy in _SAID:
         if words in said:
             return Failure(problem=problem, remedy=remedy)
+    return None
+
+
+def failure(status: int, said: str) -> Failure:
+    """Why rsync ended with `status`, from its last lines and the status."""
+    known = said_failure(said)
+    if known is not None:
+        return known
     if status < 0:
         return Failure(problem=f"rsync was killed by signal {-status}.", remedy="Run again.")
     problem, remedy = _STATUS.get(status, (f"rsync ended with status {status}.", "See the last lines."))

@@ -36,6 +36,11 @@ class ReleaseChoice:
     commit_author: str
     hosts: int
     everywhere: bool  # all active hosts have it: going back is a matter of seconds
+    live: bool = False
+
+    @property
+    def subject(self) -> str:
+        return self.commit_subject
 
 
 def environments_visible(user: User | AnonymousUser | None, least: Level = Level.VIEW) -> QuerySet[Environment]:

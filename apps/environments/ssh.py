@@ -14,7 +14,6 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import paramiko
@@ -31,6 +30,7 @@ from apps.environments.errors import (
     HostUnreachable,
     KeyUnusable,
 )
+from apps.environments.remote_output import Kept, Outcome
 from apps.environments.remote_script import command_line
 
 if TYPE_CHECKING:
@@ -45,41 +45,8 @@ if TYPE_CHECKING:
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 MISSED_KEEPALIVES = 3
-KEPT_OUTPUT = 256 * 1024  # bytes of a script's output that its Outcome keeps, the last ones
 POLL = 0.25  # seconds between two looks at the stop event
 _TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """How a remote script ended. `status` is None when it was stopped before it ended."""
-
-    status: int | None
-    out: str
-    err: str
-    stopped: bool = False
-
-    @property
-    def ok(self) -> bool:
-        return self.status == 0
-
-
-@dataclass
-class _Kept:
-    """The last bytes of a stream, passed on as they come."""
-
-    sink: Callable[[bytes], object] | None
-    data: bytearray = field(default_factory=bytearray)
-
-    def take(self, chunk: bytes) -> None:
-        self.data += chunk
-        if len(self.data) > 2 * KEPT_OUTPUT:
-            del self.data[:-KEPT_OUTPUT]
-        if self.sink is not None:
-            self.sink(chunk)
-
-    def text(self) -> str:
-        return bytes(self.data[-KEPT_OUTPUT:]).decode("utf-8", "replace")
 
 
 def public_key(line: str) -> paramiko.PKey:
@@ -114,6 +81,12 @@ def private_key(key: SshKey, host: str = "") -> paramiko.PKey:
         f"The SSH key “{key.name}” cannot be read as an Ed25519, ECDSA or RSA private key.",
         "Paste the whole private key, with its BEGIN and END lines.",
     )
+
+
+def public_line(key: SshKey) -> str:
+    """The public half as “TYPE BASE64”; raises KeyUnusable."""
+    made = private_key(key)
+    return f"{made.get_name()} {made.get_base64()}"
 
 
 def connect(host: Host, user: str = "") -> HostConnection:
@@ -297,7 +270,7 @@ class HostConnection:
         When `stop` is set the script's process group gets TERM, after `grace` seconds KILL. After
         `timeout` seconds likewise, and HostSilent is raised. Raises HostCutOff when the connection breaks.
         """
-        out, err = _Kept(on_out), _Kept(on_err)
+        out, err = Kept(on_out), Kept(on_err)
         channel = self._start(command_line(script, args, env=env, grace=grace))
         try:
             stopped = self._follow(channel, out, err, stop=stop, grace=grace, timeout=timeout)
@@ -317,8 +290,8 @@ class HostConnection:
     def _follow(
         self,
         channel: paramiko.Channel,
-        out: _Kept,
-        err: _Kept,
+        out: Kept,
+        err: Kept,
         *,
         stop: threading.Event | None,
         grace: int,
@@ -345,7 +318,7 @@ class HostConnection:
             )
         return given_up is not None
 
-    def _drain(self, channel: paramiko.Channel, out: _Kept, err: _Kept) -> bool:
+    def _drain(self, channel: paramiko.Channel, out: Kept, err: Kept) -> bool:
         """Pass on what is there. True when there will be no more."""
         while channel.recv_ready():
             out.take(channel.recv(65536))

@@ -20,6 +20,7 @@ from apps.environments.errors import (
     HostUnreachable,
     KeyUnusable,
 )
+from apps.environments.remote_output import KEPT_OUTPUT
 from tests.support.sshd import Fleet, free_port, keygen
 
 pytestmark = pytest.mark.django_db
@@ -82,7 +83,7 @@ def test_run_keeps_the_end_of_much_output(sshd_fleet: Start) -> None:
     with ssh.connect(host) as connection:
         done = connection.run("seq 1 200000", on_out=count)
     assert size == 1288895
-    assert len(done.out) == ssh.KEPT_OUTPUT
+    assert len(done.out) == KEPT_OUTPUT
     assert done.out.endswith("\n200000\n")
 
 

@@ -1,0 +1,107 @@
+"""The kinds of work that environments bring: deployment, rollback, preview."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apps.access import gate
+from apps.access.actor import Actor, Door
+from apps.environments.models import Action, Deployment, Environment
+from apps.environments.pipeline import build, hosts
+from apps.environments.pipeline.clean_up import lost_cleaned_up
+from apps.environments.pipeline.deploy import deploy
+from apps.environments.pipeline.preview import COMPARE, EXPORT, preview
+from apps.environments.pipeline.rollback import rollback
+from apps.environments.services.auto_deploy import auto_deploy_wanted
+from apps.environments.services.deploy import targets_rule
+from apps.runs.kinds import RunKind, register
+from apps.runs.recorder import note_append
+from apps.runs.states import RunState
+
+if TYPE_CHECKING:
+    from apps.access.decision import Decision
+    from apps.runs.models import Run
+    from apps.runs.work import Work
+
+
+def actor_of(run: Run) -> Actor:
+    """Who asked for it. A person whose account is gone by now is nobody, and holds no rights."""
+    door = Door(run.params["door"])
+    return Actor(
+        user=run.requested_by, door=door, address=run.params.get("address", ""), behind=run.params.get("behind", "")
+    )
+
+
+class DeploymentKind(RunKind):
+    """What deployments and rollbacks share: a Deployment row beside the run."""
+
+    stages = (*build.STAGES, *hosts.STAGES)
+
+    def admit(self, run: Run) -> Decision:
+        deployment = _deployment(run)
+        environment = deployment.environment
+        assert environment is not None
+        return gate.decide(
+            actor=actor_of(run),
+            act=gate.Act.ACT,
+            subject=environment,
+            extra=[targets_rule(environment, deployment.cluster, deployment.host)],
+            override=run.override_reason,
+        )
+
+    def execute(self, work: Work) -> None:
+        deploy(work, _deployment(work.run))
+
+    def moved(self, run: Run) -> None:
+        rows = Deployment.objects.filter(run=run)
+        rows.update(state=run.state, started_at=run.started_at, ended_at=run.ended_at)
+        if run.state != RunState.SUCCEEDED:
+            return
+        deployment = rows.first()
+        if deployment is not None and deployment.environment is not None and not deployment.target:
+            Environment.objects.filter(pk=deployment.environment.pk).update(
+                deployed_commit=deployment.commit, deployed_at=run.ended_at, differs_since=None
+            )
+
+    def clean_up(self, run: Run) -> None:
+        told = lost_cleaned_up(_deployment(run))
+        for host, text in told.items():
+            note_append(run, f"{host}: {text or 'Nothing was left there.'}")
+
+    def settle(self, run: Run) -> None:
+        deployment = Deployment.objects.select_related("environment").filter(run=run).first()
+        if deployment is not None and deployment.environment is not None:
+            auto_deploy_wanted(environment=deployment.environment, attempted=deployment.commit)
+
+
+class DeployKind(DeploymentKind):
+    name, label = str(Action.DEPLOY), "Deployment"
+
+
+class RollbackKind(DeploymentKind):
+    name, label = str(Action.ROLLBACK), "Rollback"
+
+    def execute(self, work: Work) -> None:
+        rollback(work, _deployment(work.run))
+
+
+class PreviewKind(RunKind):
+    name, label = "preview", "Preview"
+    stages = (build.FETCH, EXPORT, hosts.CONNECT, COMPARE)
+
+    def admit(self, run: Run) -> Decision:
+        assert run.subject is not None
+        return gate.decide(actor=actor_of(run), act=gate.Act.STOP, subject=run.subject)
+
+    def execute(self, work: Work) -> None:
+        preview(work, actor_of(work.run))
+
+
+def _deployment(run: Run) -> Deployment:
+    rows = Deployment.objects.select_related("environment__repository__ssh_key", "environment__hours")
+    return rows.select_related("cluster", "host", "run", "environment__repository__ssh_key").get(run=run)
+
+
+def register_kinds() -> None:
+    for kind in (DeployKind(), RollbackKind(), PreviewKind()):
+        register(kind)

@@ -1,0 +1,160 @@
+"""Asking for a deployment: the same for every door."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from apps.access import audit, gate
+from apps.access.decision import RuleResult
+from apps.access.errors import InputError, Refused
+from apps.environments.models import Action, Deployment
+from apps.environments.selectors import hosts_of
+from apps.runs.services import run_request
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from apps.access.actor import Actor
+    from apps.environments.models import Cluster, Environment, Host
+    from apps.runs.models import Cause, Run
+
+_COMMIT = re.compile(r"\A[0-9a-fA-F]{4,64}\Z")
+# What Git itself forbids in the name of a ref. Everything else, `$(id)` too, is a name like any other.
+_NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\A[-/.]|[/.]\Z|\.lock\Z")
+
+
+def deploy_request(
+    *,
+    environment: Environment,
+    actor: Actor,
+    cause: Cause,
+    ref: str = "",
+    commit: str = "",
+    cluster: Cluster | None = None,
+    host: Host | None = None,
+    override: str = "",
+    when_open: bool = False,
+) -> Deployment:
+    """A deployment of `commit`, else of `ref` (a branch, a tag, a commit; resolved by the run), else of the branch.
+
+    Asks the gate; with `when_open`, a refusal that time will lift becomes a run that waits and asks again then.
+    Raises Refused, Conflict (another run of the environment is not finished), InputError.
+    """
+    ref, commit = ref_checked(ref or commit or environment.branch), commit_checked(commit)
+    opens_at = _admitted(environment, actor, cluster, host, override=override, when_open=when_open, ref=ref)
+    with transaction.atomic():
+        run = run_request(
+            kind=Action.DEPLOY,
+            subject=environment,
+            actor=actor,
+            cause=cause,
+            params=knock(actor),
+            not_before=opens_at,
+            summary=f"Waits until {opens_at:%Y-%m-%d %H:%M} UTC." if opens_at else "",
+            override=override,
+            time_limit=environment.time_limit,
+            silence_limit=environment.silence_limit,
+        )
+        return deployment_create(run, environment, Action.DEPLOY, ref=ref, commit=commit, cluster=cluster, host=host)
+
+
+def _admitted(
+    environment: Environment,
+    actor: Actor,
+    cluster: Cluster | None,
+    host: Host | None,
+    *,
+    override: str,
+    when_open: bool,
+    ref: str,
+) -> dt.datetime | None:
+    """None when it may start now, else when it may; raises Refused when it may not."""
+    extra = [targets_rule(environment, cluster, host)]
+    detail = {"ref": ref, "target": target_name(cluster, host)}
+    asked: dict[str, Any] = {"actor": actor, "act": gate.Act.ACT, "subject": environment, "extra": extra}
+    if when_open and not override:
+        decision = gate.decide(**asked)
+        if not decision.allowed and decision.opens_at is not None:
+            until = {"waits_until": decision.opens_at.isoformat()}
+            audit.record(
+                actor=actor,
+                action="deploy when open",
+                subject=environment,
+                reasons=decision.reasons,
+                detail=detail | until,
+            )
+            return decision.opens_at
+    gate.require(**asked, action="deploy", override=override, detail=detail)
+    return None
+
+
+def deployment_create(
+    run: Run,
+    environment: Environment,
+    action: Action,
+    *,
+    ref: str,
+    commit: str,
+    cluster: Cluster | None = None,
+    host: Host | None = None,
+) -> Deployment:
+    """The row beside the run; call it in the run's transaction."""
+    return Deployment.objects.create(
+        run=run,
+        run_number=run.pk,
+        environment=environment,
+        environment_path=environment.path,
+        action=action,
+        ref=ref,
+        commit=commit,
+        cluster=cluster,
+        host=host,
+        target=target_name(cluster, host),
+        state=run.state,
+        requested_name=run.requested_name,
+        previous_commit=environment.deployed_commit,
+    )
+
+
+def targets_rule(environment: Environment, cluster: Cluster | None, host: Host | None) -> RuleResult:
+    """Whether there is an active host to deploy to, as a rule beside the gate's own."""
+    hosts = hosts_of(environment, cluster, host)
+    active = [one for one in hosts if one.active]
+    where = target_name(cluster, host) or environment.path
+    if active:
+        return RuleResult(name="hosts", allowed=True, reason=f"{where} has {len(active)} active hosts.")
+    if hosts:
+        reason = f"All hosts of {where} are inactive: activate one."
+    else:
+        reason = f"{where} has no hosts: give the environment a cluster with hosts."
+    return RuleResult(name="hosts", allowed=False, reason=reason)
+
+
+def target_name(cluster: Cluster | None, host: Host | None) -> str:
+    return host.name if host is not None else cluster.name if cluster is not None else ""
+
+
+def knock(actor: Actor) -> dict[str, str]:
+    """What the run keeps of its actor, to ask the gate again in the same name."""
+    return {"door": str(actor.door), "address": actor.address, "behind": actor.behind}
+
+
+def ref_checked(ref: str) -> str:
+    """A name that Git would allow; raises InputError. Whether it exists, the run finds out."""
+    ref = ref.strip()
+    if not ref or len(ref) > 255 or _NO_REF.search(ref):
+        raise InputError(f"{ref[:80]!r} cannot be a branch, a tag or a commit.", "ref")
+    return ref
+
+
+def commit_checked(commit: str) -> str:
+    commit = commit.strip().lower()
+    if commit and not _COMMIT.match(commit):
+        raise InputError(f"{commit[:80]!r} is no commit: give 4 to 64 hexadecimal digits.", "commit")
+    return commit
+
+
+__all__ = ["Refused", "deploy_request"]
