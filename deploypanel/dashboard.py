@@ -1,12 +1,223 @@
-"""The start page: what runs where, and what is happening now."""
+"""The start page: what runs where, and what is happening now. A fixed number of queries, however many rows."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import admin
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.http import JsonResponse
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from apps.access.hours import Hours, is_open
+from apps.access.models import Freeze, SshKey
+from apps.access.selectors import freezes_visible
+from apps.environments import control
+from apps.environments.models import Deployment, Environment, Host
+from apps.environments.selectors import environments_visible
+from apps.repos.models import Repository
+from apps.runs.models import Run
+from apps.runs.selectors import runs_visible
+from apps.runs.states import ENDED, UNSUCCESSFUL, RunState, StepState
+
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+    from django.http import HttpRequest, HttpResponse
+
+RECENT = 8
+HELD = {"Frozen", "Closed", "Auto-deploy paused"}
 
 
-def dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    return context
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One environment: what it runs, how that went, and everything that stands in the way."""
+
+    environment: Environment
+    subject: str
+    last: Deployment | None
+    run: Run | None
+    flags: tuple[control.Badge, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    repository: Repository
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """The start page for one person."""
+
+    rows: tuple[Row, ...]
+    recent: tuple[Run, ...]
+    freezes: tuple[Freeze, ...]  # the global ones: they stand above the board
+
+    @property
+    def tiles(self) -> list[Tile]:
+        return [tile for row in self.rows for tile in row.tiles]
+
+    @property
+    def figures(self) -> list[tuple[int, str]]:
+        tiles = self.tiles
+        troubled = sum(tile.last is not None and tile.last.state in UNSUCCESSFUL for tile in tiles)
+        held = sum(any(flag.text in HELD for flag in tile.flags) for tile in tiles)
+        return [
+            (len(tiles), "environments"),
+            (sum(tile.run is not None for tile in tiles), "at work now"),
+            (troubled, "last run failed"),
+            (sum(any(flag.text == "Hosts differ" for flag in tile.flags) for tile in tiles), "with differing hosts"),
+            (held, "frozen, closed or paused"),
+        ]
+
+
+def board_read(user: User) -> Board:
+    """Everything on the start page that this person may see."""
+    now = timezone.now()
+    environments = _environments(user)
+    deployments = Deployment.objects.in_bulk(
+        {number for row in environments for number in (row.last_id, row.live_id) if number}  # type: ignore[attr-defined]
+    )
+    freezes = list(freezes_visible(user, now).select_related("subject"))
+    runs = _runs_unfinished(environments)
+    closed = _hours_closed(environments, now)
+
+    def tile(row: Environment) -> Tile:
+        live = deployments.get(row.live_id)  # type: ignore[attr-defined]
+        return Tile(
+            environment=row,
+            subject=live.commit_subject if live else "",
+            last=deployments.get(row.last_id),  # type: ignore[attr-defined]
+            run=runs.get(row.pk),
+            flags=tuple(_flags(row, freezes, closed, now)),
+        )
+
+    rows = tuple(
+        Row(repository=repository, tiles=tuple(tile(row) for row in group))
+        for repository, group in groupby(environments, key=lambda row: row.repository)
+    )
+    recent = runs_visible(user).order_by("-id")[:RECENT]
+    return Board(
+        rows=rows, recent=tuple(recent), freezes=tuple(freeze for freeze in freezes if freeze.subject_id is None)
+    )
+
+
+def _environments(user: User) -> list[Environment]:
+    own = Deployment.objects.filter(environment=OuterRef("pk")).order_by("-id").values("pk")
+    live = own.filter(commit=OuterRef("deployed_commit"), state=RunState.SUCCEEDED)
+    return list(
+        environments_visible(user)
+        .select_related("repository", "hours")
+        .annotate(last_id=Subquery(own[:1]), live_id=Subquery(live[:1]))
+        .order_by("repository__name", "order", "name")
+    )
+
+
+def _runs_unfinished(environments: Iterable[Environment]) -> dict[int, Run]:
+    """The run that holds each environment, with how many of its steps are behind it."""
+    ended = Q(steps__state__in=[StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.STOPPED])
+    runs = (
+        Run.objects.filter(exclusive=True, subject_id__in=[row.pk for row in environments])
+        .exclude(state__in=[*ENDED, RunState.WAITING])
+        .annotate(steps_total=Count("steps"), steps_done=Count("steps", filter=ended))
+    )
+    return {run.subject_id: run for run in runs if run.subject_id is not None}
+
+
+def _hours_closed(environments: Iterable[Environment], now: datetime) -> dict[int, str]:
+    """Why each calendar is closed now, by its id; an open one is left out. Each is asked once."""
+    calendars = {row.hours.pk: row.hours for row in environments if row.hours is not None}
+    closed = {}
+    for number, calendar in calendars.items():
+        try:
+            allowed, reason = is_open(Hours.of(calendar), now)
+        except (ValueError, KeyError, OSError) as error:
+            allowed, reason = False, f"The calendar cannot be read: {error}"
+        if not allowed:
+            closed[number] = reason
+    return closed
+
+
+def _flags(
+    row: Environment, freezes: Iterable[Freeze], closed: dict[int, str], now: datetime
+) -> Iterable[control.Badge]:
+    reasons = [freeze.reason for freeze in freezes if freeze.subject_id in {None, row.pk, row.repository_id}]
+    if reasons:
+        yield control.Badge(text="Frozen", tone="bad", hint=" ".join(reasons))
+    if row.hours_id in closed:
+        yield control.Badge(text="Closed", tone="idle", hint=closed[row.hours_id])
+    if row.auto_deploy and row.auto_paused_at:
+        yield control.Badge(text="Auto-deploy paused", tone="warn", hint=row.auto_paused_reason)
+    if control.differs(row, now):
+        yield control.Badge(text="Hosts differ", tone="warn", hint="Not every host runs the same commit.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstStep:
+    """One thing to do before the first deployment."""
+
+    done: bool
+    title: str
+    text: str
+    model: str
+
+
+def first_steps() -> list[FirstStep]:
+    """What a new installation still needs, in order."""
+    return [
+        FirstStep(
+            done=SshKey.objects.exists(),
+            title="Add an SSH key",
+            text="The key with which the panel logs in to your hosts.",
+            model="access_sshkey",
+        ),
+        FirstStep(
+            done=Host.objects.exists(),
+            title="Add a host",
+            text="Where the code goes. Scan its key and confirm the fingerprint; then put it into a cluster.",
+            model="environments_host",
+        ),
+        FirstStep(
+            done=Repository.objects.exists(),
+            title="Add a repository",
+            text="Where the code comes from.",
+            model="repos_repository",
+        ),
+        FirstStep(
+            done=False,
+            title="Add an environment",
+            text="Which branch goes to which cluster, into which folder.",
+            model="environments_environment",
+        ),
+    ]
+
+
+REGIONS = {
+    "start-figures": "panel/_figures.html",
+    "start-board": "panel/_board.html",
+    "start-recent": "panel/_recent.html",
+}
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The admin index's context (UNFOLD's DASHBOARD_CALLBACK)."""
+    board = board_read(request.user)  # type: ignore[arg-type]  # only people of the panel get here
+    empty = not board.rows
+    superuser = bool(getattr(request.user, "is_superuser", False))
+    return {**context, "title": "Overview", "board": board, "first_steps": first_steps() if empty and superuser else []}
+
+
+@require_GET
+def _live(request: HttpRequest) -> HttpResponse:
+    context = {"board": board_read(request.user)}  # type: ignore[arg-type]
+    return JsonResponse({region: render_to_string(name, context, request=request) for region, name in REGIONS.items()})
+
+
+live = admin.site.admin_view(_live)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from deploypanel import pages
+from deploypanel import dashboard, pages
 from deploypanel.health import health
 
 urlpatterns = [
@@ -13,5 +13,6 @@ urlpatterns = [
     path("favicon.ico", pages.favicon, name="favicon"),
     path("health", health, name="health"),
     path("runs/", include("apps.runs.urls")),
+    path("admin/start.json", dashboard.live, name="start_live"),
     path("admin/", admin.site.urls),
 ]

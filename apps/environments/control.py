@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.utils import timezone
-
+from apps.environments.wording import moment
 from apps.runs.states import ENDED, RunState
 
 if TYPE_CHECKING:
@@ -175,12 +174,8 @@ def banners(
     return found
 
 
-def _moment(at: datetime) -> str:
-    return timezone.localtime(at).strftime("%a %Y-%m-%d %H:%M %Z")
-
-
 def _freeze_banner(freeze: Freeze) -> Banner:
-    until = f"until {_moment(freeze.ends_at)}" if freeze.ends_at else "until someone ends it"
+    until = f"until {moment(freeze.ends_at)}" if freeze.ends_at else "until someone ends it"
     scope = f"{freeze.subject} is" if freeze.subject_id else "Everything is"
     return Banner(tone="bad", title=f"{scope} frozen by {freeze.author_name}, {until}.", text=freeze.reason)
 
@@ -222,7 +217,7 @@ def _fleet_banners(environment: Environment, lines: Sequence[HostLine], now: dat
         found.append(Banner(tone="warn", title="No pinned host key.", text=text))
     if differs(environment, now):
         names = sorted({line.host.name for line in lines if line.badge.text == "Differs"})
-        since = _moment(environment.differs_since) if environment.differs_since else ""
+        since = moment(environment.differs_since) if environment.differs_since else ""
         text = f"Since {since}" + (f": {', '.join(names)}." if names else ".")
         found.append(Banner(tone="warn", title="Not every host runs the same commit.", text=text))
     return found

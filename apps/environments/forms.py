@@ -7,7 +7,23 @@ from typing import Any
 
 from django import forms
 
+from apps.access.errors import InputError
 from apps.environments.models import Environment
+from apps.environments.rsync import options_parsed
+
+
+class LinesField(forms.CharField):
+    """A list of words, edited as one a line."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        lines = (line.strip() for line in str(super().clean(value)).splitlines())
+        return [line for line in lines if line]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((initial or []) != self.clean(data))
 
 
 class EnvironmentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
@@ -24,13 +40,19 @@ class EnvironmentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic onl
             raise forms.ValidationError("An absolute path is needed, such as /srv/shop, and not the root itself.")
         return str(pure)
 
+    def clean_rsync_options(self) -> str:
+        options: str = self.cleaned_data["rsync_options"].strip()
+        try:
+            options_parsed(options)
+        except InputError as error:
+            raise forms.ValidationError(str(error)) from None
+        return options
+
     def clean_shared_paths(self) -> list[str]:
-        paths = self.cleaned_data["shared_paths"] or []
-        if not isinstance(paths, list) or not all(isinstance(path, str) and path for path in paths):
-            raise forms.ValidationError('A list of paths is needed, such as ["uploads"].')
+        paths: list[str] = self.cleaned_data["shared_paths"]
         for path in paths:
             pure = PurePosixPath(path)
-            if pure.is_absolute() or ".." in pure.parts:
+            if pure.is_absolute() or ".." in pure.parts or not pure.parts:
                 raise forms.ValidationError(f"{path!r} must lie within the release: relative, without “..”.")
         return paths
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -49,9 +50,15 @@ def _ago(seconds: float) -> str:
     return "just now"
 
 
-def moment(at: datetime | None) -> str:
-    """A date and time in the panel's time zone: “Mon 2026-11-23 08:00 UTC”."""
-    return timezone.localtime(at).strftime("%a %Y-%m-%d %H:%M %Z") if at else ""
+def moment(at: datetime | None, zone: str = "") -> str:
+    """A date and time, in the panel's time zone or the one named: “Mon 2026-11-23 08:00 UTC”."""
+    if at is None:
+        return ""
+    try:
+        local = timezone.localtime(at, ZoneInfo(zone) if zone else None)
+    except (ValueError, OSError):  # a calendar's zone that this machine does not know
+        local = timezone.localtime(at)
+    return local.strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 def duration(value: timedelta | float | None) -> str:

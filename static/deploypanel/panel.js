@@ -77,7 +77,8 @@
           if (answer.ok) apply(await answer.json());
         } catch { /* the panel restarts: the next look finds it */ }
       }
-      window.setTimeout(look, every);
+      // A part that says that it has come to its end is not asked for any more.
+      if (!root.querySelector(":scope > [data-ended]")) window.setTimeout(look, every);
     }
     function apply(regions) {
       for (const [id, html] of Object.entries(regions)) {
@@ -94,10 +95,23 @@
     window.setTimeout(look, every);
   }
 
+  // The admin's own search fields come without names for those who do not see.
+  function nameFields() {
+    for (const field of document.querySelectorAll(".select2-search__field:not([aria-label])")) {
+      field.setAttribute("aria-label", "Search");
+    }
+    const search = document.querySelector("#changelist-search input[type=text]:not([aria-label])");
+    if (search) search.setAttribute("aria-label", search.placeholder || "Search");
+  }
+
   document.addEventListener("dp:live", refreshAges);
   document.addEventListener("DOMContentLoaded", () => {
     refreshAges();
     window.setInterval(refreshAges, 20000);
+    nameFields();
+    if (document.querySelector(".admin-autocomplete")) {
+      new MutationObserver(nameFields).observe(document.body, { childList: true, subtree: true });
+    }
     for (const root of document.querySelectorAll("[data-live]")) startLive(root);
   });
 })();

@@ -1,0 +1,101 @@
+"""Every page looked at in light, dark and on a phone, over rows made directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from apps.access.models import BusinessHours, Freeze
+from apps.environments.models import Environment
+from apps.runs.states import RunState
+from tests.browser.conftest import Surfer
+from tests.support.cast import PASSWORD
+from tests.ui import rows
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LOOKS = ({}, {"dark": True}, {"phone": True}, {"phone": True, "dark": True})
+
+
+def look_name(look: dict[str, bool]) -> str:
+    return "-".join(name for name in ("phone", "dark") if look.get(name)) or "light"
+
+
+@pytest.fixture
+def busy(owner: User) -> Environment:
+    """An installation in the middle of a working day; the environment returned has most to tell."""
+    office = BusinessHours.objects.create(
+        name="office", timezone="Europe/Paris", country="FR", weekly={"mon": "08:00-08:01"}
+    )
+    clusters = rows.fleet_make()
+    shop, blog, api = (rows.repository_make(name) for name in ("shop", "blog", "payments-api"))
+    prod = rows.environment_make(
+        shop,
+        "prod",
+        clusters,
+        hours=office,
+        order=2,
+        auto_deploy=True,
+        deploy_as=owner,
+        auto_paused_at=timezone.now(),
+        auto_paused_reason="Rolled back to 5f3a9c12 by alice.",
+    )
+    staging = rows.environment_make(shop, "staging", clusters[:1], order=1, auto_deploy=True, deploy_as=owner)
+    for number in range(34):
+        state = RunState.FAILED if number in (7, 19) else RunState.SUCCEEDED
+        rows.deployment_make(
+            prod,
+            number,
+            state=state,
+            ago=timedelta(hours=100 - number * 2.7),
+            took=9 + number * 7 % 13,
+            hosts_total=6,
+            hosts_failed=2 if state == RunState.FAILED else 0,
+        )
+    rows.deployment_make(staging, 40, ago=timedelta(minutes=50))
+    running = rows.deployment_make(staging, 41, state=RunState.RUNNING, ago=timedelta(seconds=20))
+    rows.steps_make(running.run, ["web-b1", "web-b2", "web-b3"], 4)
+    rows.deployment_make(rows.environment_make(blog, "live", clusters[:1]), 50, ago=timedelta(days=40))
+    rows.deployment_make(rows.environment_make(api, "prod", clusters), 61, state=RunState.FAILED)
+    rows.environment_make(api, "demo", clusters)
+    Freeze.objects.create(
+        subject=api.subject, reason="Payment provider migrates tonight.", starts_at=timezone.now(), author_name="owner"
+    )
+    here = prod.deployed_commit
+    rows.releases_make(prod, {"web-b1": here, "web-b2": here, "web-b3": here, "web-g1": here, "web-g2": rows.sha(30)})
+    prod.host_releases.filter(host__name="web-g1").update(error="Connection timed out after 10 s (10.0.0.1:22).")
+    Environment.objects.filter(pk=prod.pk).update(differs_since=timezone.now() - timedelta(hours=2))
+    return prod
+
+
+@pytest.fixture
+def signed(surf: Callable[..., Surfer], live_server: object, owner: User) -> Callable[..., Surfer]:
+    def enter(**look: bool) -> Surfer:
+        surfer = surf(live_server.url, **look)  # type: ignore[attr-defined]
+        surfer.sign_in("owner", PASSWORD)
+        return surfer
+
+    return enter
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+def test_pages_hold_the_basics(busy: Environment, signed: Callable[..., Surfer], look: dict[str, bool]) -> None:
+    surfer = signed(**look)
+    pages = {
+        "start": "/admin/",
+        "control": f"/admin/environments/environment/{busy.pk}/control/",
+        "environments": "/admin/environments/environment/",
+        "configure": f"/admin/environments/environment/{busy.pk}/change/",
+        "deployments": "/admin/environments/deployment/",
+    }
+    wrong = []
+    for name, address in pages.items():
+        surfer.go(address)
+        surfer.page.wait_for_load_state("networkidle")
+        surfer.shoot(f"{name}-{look_name(look)}")
+        wrong += [f"{name}: {fault}" for fault in surfer.faults()]
+    assert not wrong, "\n".join(wrong)
