@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 KEEP = 200  # exports after which a content that was not seen again is forgotten
 READ_SIZE = 1 << 18
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS content (path BLOB, digest BLOB, at INTEGER, seen INTEGER, PRIMARY KEY (path, digest))
-WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS exports (number INTEGER PRIMARY KEY);
-"""
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS content (path BLOB, digest BLOB, at INTEGER, seen INTEGER, PRIMARY KEY (path, digest)) "
+    "WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS exports (number INTEGER PRIMARY KEY)",
+)
 
 Contents = dict[bytes, bytes]  # path inside the tree → what identifies its content
 
@@ -48,10 +48,10 @@ def settle(folder: Path, memory: Path, contents: Contents, moment: int) -> None:
 def _times(memory: Path, contents: Contents, moment: int) -> dict[bytes, int]:
     memory.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(memory, timeout=30, isolation_level=None)) as database:
-        database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=OFF")
-        database.executescript(SCHEMA)
-        database.execute("BEGIN IMMEDIATE")
+        database.execute("BEGIN IMMEDIATE")  # waits its turn: two exports of one repository may be at work
+        for statement in SCHEMA:
+            database.execute(statement)
         number = database.execute("INSERT INTO exports DEFAULT VALUES").lastrowid or 0
         known: dict[bytes, dict[bytes, int]] = {}
         for path, digest, at in database.execute("SELECT path, digest, at FROM content"):

@@ -222,7 +222,7 @@ def test_two_exports_at_once(git_repo: Factory, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not errors
+    assert errors == []
     assert all(len(list((tmp_path / f"o{number}").iterdir())) == 200 for number in range(4))
 
 

@@ -1,0 +1,51 @@
+"""What is known about deliveries, and which repository a call is about."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from apps.access.errors import InputError
+from apps.repos.models import Repository
+from apps.repos.remote import remote_parse
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from apps.triggers.webhooks import Names
+
+
+def repositories_told(names: Names, name: str = "") -> list[Repository]:
+    """The repositories that a call may be about: by the panel's `name` for one, by address, or by full name.
+
+    An address goes before a name, and several may fit: the secret decides among them.
+    """
+    rows = Repository.objects.values_list("pk", "name", "url")
+    if name:
+        return list(Repository.objects.filter(name=name))
+    known = [(pk, own, *_identity(url)) for pk, own, url in rows]
+    found = [pk for pk, _own, identity, _full in known if identity in names.identities]
+    if not found:
+        found = [pk for pk, own, _identity, full in known if full in names.names or own.lower() in names.names]
+    return list(Repository.objects.filter(pk__in=found)) if found else []
+
+
+@lru_cache(maxsize=8192)
+def _identity(url: str) -> tuple[str, str]:
+    """The identity and the full name in small letters of a repository's URL; of one that cannot be read, neither."""
+    try:
+        remote = remote_parse(url)
+    except InputError:
+        return "\x00", "\x00"
+    return remote.identity, remote.full_name.lower()
+
+
+def repositories_due(now: datetime) -> list[Repository]:
+    """Those that are polled and whose interval is over; who was never looked at, first."""
+    polled = Repository.objects.filter(poll_interval__isnull=False).only("pk", "poll_interval", "polled_at")
+    due = [
+        one
+        for one in polled
+        if one.polled_at is None or (now - one.polled_at).total_seconds() >= (one.poll_interval or 0)
+    ]
+    return sorted(due, key=lambda one: (one.polled_at is not None, one.polled_at or now))

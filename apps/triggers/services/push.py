@@ -1,0 +1,75 @@
+"""A push that the panel has heard of, by whichever way: what it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from apps.environments.services import auto_deploy_push
+from apps.repos.models import Repository
+from apps.repos.services import repository_fetch_ring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apps.triggers.webhooks import PushEvent
+
+
+@dataclass(kw_only=True)
+class Handled:
+    """What pushes led to. `lines` is what people and machines are told, one for each environment."""
+
+    runs: list[int] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def tell(self, text: str, *, environment: str = "", run: int | None = None) -> None:
+        self.lines.append({"environment": environment, "run": run, "text": text})
+
+
+def pushes_handle(*, repository: Repository, pushes: Iterable[PushEvent], address: str = "") -> Handled:
+    """Deploy what deploys by itself, and have a worker fetch the rest. Quick: the database only."""
+    handled, pushes = Handled(), list(pushes)
+    branches = [push for push in pushes if push.kind == "branch"]
+    _remember(repository, branches)
+    for push in branches:
+        if not push.deleted:
+            _deploy(repository, push, address, handled)
+    if not handled.runs:  # a run fetches by itself
+        repository_fetch_ring(repository=repository)
+    if not handled.lines:
+        handled.tell(_idle(pushes))
+    return handled
+
+
+def _deploy(repository: Repository, push: PushEvent, address: str, handled: Handled) -> None:
+    outcomes = auto_deploy_push(
+        repository=repository, branch=push.name, commit=push.after, actor_address=address, pusher=push.pusher
+    )
+    for outcome in outcomes:
+        run = outcome.run.pk if outcome.run else None
+        if run is not None:
+            handled.runs.append(run)
+        handled.tell(outcome.text, environment=outcome.environment.path, run=run)
+
+
+def _idle(pushes: list[PushEvent]) -> str:
+    names = ", ".join(
+        f"{push.kind if push.kind != 'other' else 'ref'} {push.name}{' deleted' if push.deleted else ''}"
+        for push in pushes[:5]
+    )
+    return f"{names}: no environment deploys it by itself; it is fetched." if names else "Nothing to do."
+
+
+def _remember(repository: Repository, branches: list[PushEvent]) -> None:
+    """So that the next look at a polled repository does not take the same push for news."""
+    if repository.poll_interval is None or not branches:
+        return
+    with transaction.atomic():
+        row = Repository.objects.select_for_update().only("polled_refs").get(pk=repository.pk)
+        if row.polled_refs is not None:
+            known = row.polled_refs | {push.ref: push.after for push in branches}
+            Repository.objects.filter(pk=repository.pk).update(
+                polled_refs={ref: commit for ref, commit in known.items() if commit}
+            )
