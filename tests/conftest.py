@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
-SUPPORT = ("postgres", "panel", "sshd", "gitrepo", "cast")
+SUPPORT = ("postgres", "panel", "sshd", "gitrepo", "cast", "site")
 pytest_plugins = [f"tests.support.{name}" for name in SUPPORT if find_spec(f"tests.support.{name}")]
 
 
@@ -39,6 +39,8 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
         url = f"sqlite:///{database['NAME']}"
     else:
         url = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**database)
+    if connection.vendor == "sqlite":
+        _allow_flush()
     before = os.environ.get("DEPLOYPANEL_DATABASE_URL")
     os.environ["DEPLOYPANEL_DATABASE_URL"] = url
     yield
@@ -46,6 +48,23 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
         del os.environ["DEPLOYPANEL_DATABASE_URL"]
     else:
         os.environ["DEPLOYPANEL_DATABASE_URL"] = before
+
+
+def _allow_flush() -> None:
+    """The audit trail refuses DELETE, which is how Django empties SQLite's tables after a test with transactions."""
+    flush = connection.ops.execute_sql_flush
+    query = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'audit_no_delete'"
+
+    def flush_past_audit(statements: list[str]) -> None:
+        with connection.cursor() as cursor:
+            trigger = cursor.execute(query).fetchone()
+            cursor.execute("DROP TRIGGER IF EXISTS audit_no_delete")
+        flush(statements)
+        if trigger:
+            with connection.cursor() as cursor:
+                cursor.execute(trigger[0])
+
+    connection.ops.execute_sql_flush = flush_past_audit  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

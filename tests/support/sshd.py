@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -43,6 +44,13 @@ PrintMotd no
 LogLevel ERROR
 MaxStartups 500
 MaxSessions 100
+ForceCommand /bin/sh {folder}/session
+"""
+# All hosts live on one machine, yet an environment has one target path for all of them. So a session
+# opens its host's folder as descriptor 9, and the fleet's `disk` leads to that: one path, another folder on each.
+SESSION = """\
+cd {root} && exec 9<{root} || exit 1
+exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
 
 
@@ -60,7 +68,7 @@ def free_port() -> int:
 
 @dataclass
 class PrivateHost:
-    """One SSH server. `root` is the folder that stands for the host's disk."""
+    """One SSH server. `root` is the folder that stands for the host's disk; there, `Fleet.disk` is its path."""
 
     name: str
     folder: Path  # the server's own files
@@ -82,6 +90,7 @@ class PrivateHost:
     def launch(self) -> None:
         config = self.folder / "sshd_config"
         text = CONFIG.format(port=self.port, folder=self.folder, authorized=self.authorized)
+        (self.folder / "session").write_text(SESSION.format(root=shlex.quote(str(self.root))))
         config.write_text(text + "".join(f"{line}\n" for line in self.extra))
         self.process = subprocess.Popen(
             [SSHD, "-D", "-f", str(config), "-E", str(self.folder / "log")],
@@ -189,6 +198,11 @@ class Fleet:
     def public_key(self) -> str:
         return (self.folder / "client_key.pub").read_text()
 
+    @property
+    def disk(self) -> Path:
+        """Where every host finds its own `root`."""
+        return self.folder / "disk"
+
     def declare(self) -> list[Host]:
         """The hosts as rows of the database, with their keys pinned."""
         from apps.access.models import SshKey
@@ -219,6 +233,7 @@ def fleet_start(folder: Path, count: int, extra: tuple[str, ...] = ()) -> Fleet:
     folder.mkdir(parents=True, exist_ok=True)
     keygen(folder / "client_key")
     authorized = folder / "authorized_keys"
+    (folder / "disk").symlink_to("/proc/self/fd/9")
     authorized.write_text((folder / "client_key.pub").read_text())
     hosts = [
         PrivateHost(
