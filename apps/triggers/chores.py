@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from apps.runs.beats import beats_prune
+from apps.environments.services.status import statuses_start_due
 from apps.runs.queue import ring
-from apps.runs.queue_state import queue_state, tasks_prune
+from apps.runs.queue_state import queue_state
+from apps.runs.services import run_advance_waiting, runs_reap, runs_ring_queued, runs_settle_due
 from apps.triggers.clock import Chore
+from apps.triggers.services import polls_start_due
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-MINUTE, HOUR = 60.0, 3600.0
+HOUR = 3600.0
 # A queue that nobody empties must not fill up with beats.
 BEATS_WAITING = 5
+PRUNE_LIMIT = 900  # seconds; what is not done by then is done an hour later
 
 
 def worker_beat_ring(now: datetime) -> None:
@@ -25,29 +26,17 @@ def worker_beat_ring(now: datetime) -> None:
         ring("apps.runs.beats.worker_beat", timeout=5)
 
 
-def _there(module: str, name: str) -> Callable[[datetime], object]:
-    """The function once its app has it."""
-
-    def work(now: datetime) -> object:
-        try:
-            function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError):
-            return None
-        return function(now)
-
-    return work
+def prune_ring(_now: datetime) -> None:
+    ring("apps.triggers.housekeeping.prune", timeout=PRUNE_LIMIT)
 
 
 CHORES = (
-    Chore(name="runs_reap", every=1, work=_there("apps.runs.services", "runs_reap")),
-    Chore(name="runs_advance_waiting", every=1, work=_there("apps.runs.services", "run_advance_waiting")),
-    Chore(name="runs_ring_queued", every=2, work=_there("apps.runs.services", "runs_ring_queued")),
-    Chore(name="runs_settle_due", every=5, work=_there("apps.runs.services", "runs_settle_due")),
-    Chore(name="polls_start_due", every=1, work=_there("apps.triggers.services", "polls_start_due")),
-    Chore(name="statuses_start_due", every=5, work=_there("apps.environments.services", "statuses_start_due")),
+    Chore(name="runs_reap", every=1, work=runs_reap),
+    Chore(name="runs_advance_waiting", every=1, work=run_advance_waiting),
+    Chore(name="runs_ring_queued", every=2, work=runs_ring_queued),
+    Chore(name="runs_settle_due", every=5, work=runs_settle_due),
+    Chore(name="polls_start_due", every=1, work=polls_start_due),
+    Chore(name="statuses_start_due", every=5, work=statuses_start_due),
     Chore(name="worker_beat", every=5, work=worker_beat_ring),
-    Chore(name="tasks_prune", every=10 * MINUTE, work=lambda now: tasks_prune(now=now)),
-    Chore(name="beats_prune", every=HOUR, work=lambda now: beats_prune(now=now)),
-    Chore(name="runs_prune", every=HOUR, work=_there("apps.runs.services", "runs_prune")),
-    Chore(name="deliveries_prune", every=HOUR, work=_there("apps.triggers.services", "deliveries_prune")),
+    Chore(name="prune", every=HOUR, work=prune_ring),
 )

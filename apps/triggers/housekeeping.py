@@ -1,0 +1,19 @@
+"""What is thrown away after a while. It may take minutes, so the clock has a worker do it."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from apps.runs.beats import beats_prune
+from apps.runs.queue_state import tasks_prune
+from apps.runs.services import runs_prune
+from apps.triggers.services import deliveries_prune
+
+
+def prune() -> None:
+    """Delete old runs with their logs, working folders, deliveries, and rows of the queue. Safe to stop and repeat."""
+    now = timezone.now()
+    tasks_prune(now=now)
+    beats_prune(now=now)
+    deliveries_prune(now)
+    runs_prune(now)
