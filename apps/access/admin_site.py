@@ -66,7 +66,6 @@ class ModelAdmin(ThemeModelAdmin):
     compressed_fields = True
     warn_unsaved_form = True
     list_per_page = 50
-    show_full_result_count = False
 
     class Media:
         css: ClassVar = {"all": ("access/access.css",)}
@@ -102,6 +101,8 @@ class ScopedModelAdmin(ModelAdmin):
     """
 
     subject_field: str = ""
+    # Whether Django's model permissions count besides (they do in an admin that asks for them).
+    model_permissions: bool = False
     view_level: Level = Level.VIEW
     change_level: Level = Level.CONFIGURE
     delete_level: Level = Level.CONFIGURE

@@ -36,6 +36,10 @@ class Sealed:
 class SecretAttribute(DeferredAttribute):
     """Opens the secret at each reading, so that a row never carries its text about."""
 
+    def sealed(self, instance: Any) -> Any:
+        """What the row holds, unopened; fetched where it was deferred."""
+        return super().__get__(instance)
+
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         value = super().__get__(instance, cls)
         if instance is None or not isinstance(value, Sealed):
@@ -46,6 +50,10 @@ class SecretAttribute(DeferredAttribute):
             field: Any = self.field
             name = f"{instance._meta.verbose_name} #{instance.pk}, {field.verbose_name}"
             raise DecryptionError(f"{name}: {error}") from None
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        field: Any = self.field
+        instance.__dict__[field.attname] = Sealed(encrypt(value)) if value and isinstance(value, str) else value
 
 
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # generic only in the stubs
@@ -80,8 +88,7 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # generic
 
     def value_from_object(self, obj: Any) -> Any:
         """What forms and serializers get to see: never the text."""
-        value = obj.__dict__.get(self.attname)
-        return value if isinstance(value, Sealed) or not value else Sealed(encrypt(value))
+        return getattr(type(obj), self.attname).sealed(obj)
 
     def value_to_string(self, obj: Any) -> str:
         value = self.value_from_object(obj)

@@ -95,6 +95,7 @@ def _context(request: HttpRequest, subject: Subject) -> dict[str, Any]:
     verb = level_label(subject.kind, Level.ACT)
     return {
         "title": f"Permissions of {subject}",
+        "original": subject,
         "subject": subject,
         "levels": [
             (level_label(subject.kind, level), meaning.format(verb=verb)) for level, meaning in MEANINGS.items()

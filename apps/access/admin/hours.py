@@ -87,6 +87,7 @@ class HoursForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in t
 @admin.register(BusinessHours)
 class BusinessHoursAdmin(ScopedModelAdmin):
     form = HoursForm
+    model_permissions = True
     list_display = ("name", "now", "timezone", "holidays", "used_by")
     search_fields = ("name", "timezone")
     change_form_outer_after_template = "access/hours_preview.html"
@@ -95,13 +96,13 @@ class BusinessHoursAdmin(ScopedModelAdmin):
         (
             "Week",
             {
-                "fields": (("mon", "tue", "wed", "thu"), ("fri", "sat", "sun")),
+                "fields": DAYS,
                 "description": "Windows such as 08:00-18:30, several with commas; 22:00-02:00 runs past midnight. "
                 "Empty: closed.",
             },
         ),
-        ("Holidays", {"fields": (("country", "subdivision", "half_day_until"),)}),
-        ("Exceptions", {"fields": (("closed_days", "open_days"),)}),
+        ("Holidays", {"fields": ("country", "subdivision", "half_day_until")}),
+        ("Exceptions", {"fields": ("closed_days", "open_days")}),
     )
 
     # --- who may: model permissions change, subjects show -------------------------------------

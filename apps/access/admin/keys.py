@@ -68,9 +68,6 @@ class SshKeyAdmin(ModelAdmin):
         fields = ["name", "private_key", "generate"]
         return [(None, {"fields": fields if obj is None else ["name", "stored", "public_line", *fields[1:]]})]
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).defer("private_key")
-
     def save_model(self, request: HttpRequest, obj: SshKey, form: Any, change: Any) -> None:
         given, actor = form.cleaned_data.get("private_key"), actor_of(request)
         if not change:

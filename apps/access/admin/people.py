@@ -50,6 +50,8 @@ class PersonForm(UserChangeForm):
 class SuperusersOnly(ModelAdmin):
     """Model permissions on people and groups would be a way to every right, so they count for nothing here."""
 
+    model_permissions = False
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
 
@@ -76,7 +78,7 @@ class SuperusersOnly(ModelAdmin):
         """The model permissions that do anything: on models without grants of their own (hosts, keys, hours …)."""
         wanted = Q(pk__in=[])
         for model, its_admin in self.admin_site._registry.items():
-            if not isinstance(its_admin, ScopedModelAdmin | SuperusersOnly):
+            if not isinstance(its_admin, ScopedModelAdmin | SuperusersOnly) or its_admin.model_permissions:
                 names = [f"{act}_{model._meta.model_name}" for act in ("add", "change", "delete", "view")]
                 wanted |= Q(content_type__app_label=model._meta.app_label, codename__in=names)
         skipped = ("admin", "contenttypes", "sessions", "guardian", "django_q")

@@ -28,6 +28,7 @@ class AuditEntryAdmin(ModelAdmin):
     search_help_text = "Person, subject, act or address"
     date_hierarchy = "at"
     ordering = ("-id",)
+    show_full_result_count = False
     actions = None
     fields = ("at", "who", "door", "address", "action", "subject", "outcome", "reasons_list", "detail_text")
     readonly_fields = fields
