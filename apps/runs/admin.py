@@ -48,7 +48,7 @@ class KindFilter(admin.SimpleListFilter):
 @admin.register(Run)
 class RunAdmin(ScopedModelAdmin):
     subject_field = "subject"
-    list_display = ("number", "shown_state", "shown_kind", "subject_path", "shown_cause", "when", "duration", "outcome")
+    list_display = ("number", "shown_state", "shown_kind", "shown_subject", "who", "when", "duration", "outcome")
     list_display_links = ("number",)
     list_filter = ("state", KindFilter, "cause")
     list_filter_sheet = True
@@ -71,7 +71,7 @@ class RunAdmin(ScopedModelAdmin):
 
     # --- The list ---------------------------------------------------------------------------
 
-    @display(description="Run", ordering="-id")
+    @display(description="Run")
     def number(self, run: Run) -> str:
         return f"#{run.pk}"
 
@@ -83,11 +83,16 @@ class RunAdmin(ScopedModelAdmin):
     def shown_kind(self, run: Run) -> str:
         return kind_label(run.kind)
 
-    @display(description="Cause", ordering="cause")
-    def shown_cause(self, run: Run) -> str:
-        return f"{run.get_cause_display()}, {run.requested_name}"
+    @display(description="Subject", ordering="subject_path")
+    def shown_subject(self, run: Run) -> str:
+        return run.subject_path
 
-    @display(description="Asked for", ordering="id")
+    @display(description="Asked for by", ordering="requested_name")
+    def who(self, run: Run) -> SafeString:
+        cause = run.get_cause_display().lower()
+        return format_html('{} <span class="dp-muted">({})</span>', run.requested_name, cause)
+
+    @display(description="When")
     def when(self, run: Run) -> SafeString:
         return _moment(run.requested_at)
 

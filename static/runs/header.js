@@ -45,5 +45,8 @@ export class Header {
 
 function moment(value) {
   if (!value) return "";
-  return new Date(value).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const at = new Date(value);
+  const two = (number) => String(number).padStart(2, "0");
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }

@@ -1,17 +1,19 @@
-/* Stages × hosts: one row for the panel itself, one for each host, those that failed first. */
+/* Stages × hosts: what the panel itself does in one line, then a row for each host, those that failed first. */
 
 import { duration } from "./clock.js";
 
+// A sign and a word for each state, so that nothing is told by colour alone.
 const SYMBOLS = { pending: "·", running: "▸", succeeded: "✓", failed: "✗", skipped: "–", stopped: "■" };
+const WORDS = { pending: "Pending", running: "Running", succeeded: "Done", failed: "Failed", skipped: "Skipped", stopped: "Stopped" };
 const ORDER = new Intl.Collator("en", { numeric: true });
 
 export class Matrix {
   /* `onJump(host)` is called to show what a host said last. */
-  constructor({ section, table, tally, stages, onJump }) {
-    Object.assign(this, { section, table, tally, onJump });
-    this.stages = stages.map((name) => ({ name, position: -1 }));
+  constructor({ section, own, table, tally, onJump }) {
+    Object.assign(this, { section, own, table, tally, onJump });
     this.steps = new Map(); // host → Map(stage → step)
-    this.rows = new Map(); // host → { element, head, cells: Map(stage → { element, step }) }
+    this.rows = new Map(); // host → { element, cells: Map(stage → { element, time, step, shown }) }
+    this.ownCells = new Map(); // stage → the same
     this.columns = "";
     this.head = table.createTHead().insertRow();
     this.body = table.createTBody();
@@ -29,32 +31,51 @@ export class Matrix {
   render() {
     this.frame = 0;
     this.section.hidden = !this.steps.size;
-    const stages = this.stageNames();
-    if (stages.join("\n") !== this.columns) this.rebuildHead(stages);
+    this.renderOwn();
     const hosts = this.hostOrder();
+    const stages = this.stagesOf(hosts);
+    this.table.hidden = !hosts.length;
+    if (stages.join("\n") !== this.columns) this.rebuildHead(stages);
     hosts.forEach((host, place) => {
-      const row = this.rows.get(host) || this.makeRow(host);
+      const row = this.rows.get(host) || this.makeRow(host, stages);
       if (this.body.rows[place] !== row.element) this.body.insertBefore(row.element, this.body.rows[place] || null);
-      for (const stage of stages) this.fillCell(row, host, stage);
+      for (const stage of stages) this.fillCell(row.cells.get(stage), this.steps.get(host).get(stage));
       row.element.classList.toggle("is-failed", this.failed(host));
     });
     this.tell(hosts);
   }
 
-  stageNames() {
+  /* What the panel does for all hosts together: fetching, building. */
+  renderOwn() {
+    this.own.hidden = !this.steps.has("");
+    if (this.own.hidden) return;
+    for (const stage of this.stagesOf([""])) {
+      if (!this.ownCells.has(stage)) {
+        const element = document.createElement("li");
+        const name = document.createElement("strong");
+        const cell = document.createElement("div");
+        name.textContent = words(stage);
+        element.append(name, cell);
+        this.own.append(element);
+        this.ownCells.set(stage, { element: cell, shown: "" });
+      }
+      this.fillCell(this.ownCells.get(stage), this.steps.get("").get(stage));
+    }
+  }
+
+  stagesOf(hosts) {
     const positions = new Map();
-    for (const cells of this.steps.values()) {
-      for (const step of cells.values()) positions.set(step.stage, step.position);
+    for (const host of hosts) {
+      for (const step of this.steps.get(host).values()) positions.set(step.stage, step.position);
     }
     return [...positions.keys()].sort((one, other) => positions.get(one) - positions.get(other));
   }
 
-  /* The panel first, then the hosts that failed, then the others by name. */
+  /* The hosts that failed, then the others by name. */
   hostOrder() {
-    return [...this.steps.keys()].sort((one, other) => {
-      if (!one || !other) return one ? 1 : -1;
-      return this.failed(other) - this.failed(one) || ORDER.compare(one, other);
-    });
+    const hosts = [...this.steps.keys()].filter(Boolean);
+    const failed = new Map(hosts.map((host) => [host, this.failed(host)]));
+    return hosts.sort((one, other) => failed.get(other) - failed.get(one) || ORDER.compare(one, other));
   }
 
   failed(host) {
@@ -69,30 +90,25 @@ export class Matrix {
     this.rows.clear();
   }
 
-  makeRow(host) {
+  makeRow(host, stages) {
     const element = document.createElement("tr");
     const head = document.createElement("th");
     head.scope = "row";
     const button = document.createElement("button");
     button.type = "button";
     button.className = "run-hostname";
-    button.textContent = host || "Panel";
-    button.title = `Show the lines of ${host || "the panel"} only`;
+    button.textContent = host;
+    button.title = `Show the lines of ${host} only`;
     button.addEventListener("click", () => this.onJump(host));
     head.append(button);
     element.append(head);
     const row = { element, cells: new Map() };
-    for (const stage of this.columns.split("\n")) {
-      const cell = element.insertCell();
-      row.cells.set(stage, { element: cell, shown: "" });
-    }
+    for (const stage of stages) row.cells.set(stage, { element: element.insertCell(), shown: "" });
     this.rows.set(host, row);
     return row;
   }
 
-  fillCell(row, host, stage) {
-    const step = this.steps.get(host).get(stage);
-    const cell = row.cells.get(stage);
+  fillCell(cell, step) {
     const shown = JSON.stringify(step || null);
     if (cell.shown === shown) return;
     cell.shown = shown;
@@ -112,7 +128,7 @@ export class Matrix {
     const took = document.createElement("span");
     took.className = "run-took";
     took.textContent = duration(step.started_at, step.ended_at);
-    state.append(symbol, step.state_label, took);
+    state.append(symbol, WORDS[step.state] || step.state_label, took);
     if (step.state !== "failed" && step.state !== "stopped") {
       if (step.message) state.title = step.message;
       return [state];
@@ -121,13 +137,12 @@ export class Matrix {
     button.type = "button";
     button.className = "run-why";
     button.textContent = step.message || (step.exit_status === null ? "Show its last lines" : `Exit status ${step.exit_status}`);
-    button.title = "Show the last lines of this host";
+    button.title = `${step.message}\nShow its last lines`.trim();
     button.addEventListener("click", () => this.onJump(step.host));
     return [state, button];
   }
 
-  tell(hosts) {
-    const named = hosts.filter(Boolean);
+  tell(named) {
     const count = { failed: 0, running: 0, done: 0 };
     for (const host of named) {
       const states = [...this.steps.get(host).values()].map((step) => step.state);
@@ -142,8 +157,8 @@ export class Matrix {
 
   /* Each second: the durations of what runs. */
   tick() {
-    for (const row of this.rows.values()) {
-      for (const { step, time } of row.cells.values()) {
+    for (const cells of [this.ownCells, ...[...this.rows.values()].map((row) => row.cells)]) {
+      for (const { step, time } of cells.values()) {
         if (step && step.state === "running") time.textContent = duration(step.started_at, null);
       }
     }

@@ -19,7 +19,7 @@ let known = 0; // hosts in the filter's list
 
 const header = new Header(data);
 const matrix = new Matrix({
-  section: part("steps"), table: part("matrix"), tally: part("tally"), stages: data.stages, onJump: jumpToHost,
+  section: part("steps"), own: part("own"), table: part("matrix"), tally: part("tally"), onJump: jumpToHost,
 });
 const store = new LineStore({ url: data.lines, total: run.log_lines, after: data.after, onChange: changed });
 const view = new LogView({
@@ -151,6 +151,7 @@ function describe() {
   const empty = emptyText();
   part("empty").textContent = empty;
   part("empty").hidden = !empty;
+  part("log").classList.toggle("is-empty", Boolean(empty) && !matches);
 }
 
 function emptyText() {
@@ -161,7 +162,7 @@ function emptyText() {
   return run.ended ? "This run ended without writing a line." : "The work has begun. Its first line appears here.";
 }
 
-/* --- Following, links to a line --- */
+/* --- Following --- */
 
 function showFollowing(on) {
   part("follow").setAttribute("aria-pressed", String(on));
@@ -175,6 +176,27 @@ part("scroller").addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+/* --- Room for the log --- */
+
+function enlarge(on) {
+  part("log").classList.toggle("is-large", on);
+  part("large").setAttribute("aria-pressed", String(on));
+  part("large").textContent = on ? "Shrink" : "Enlarge";
+  document.body.classList.toggle("run-still", on);
+}
+part("large").addEventListener("click", () => enlarge(!part("log").classList.contains("is-large")));
+document.addEventListener("keydown", (event) => event.key === "Escape" && enlarge(false));
+
+/* The log reaches to the bottom of the window, however much stands above it. */
+function fit() {
+  const top = part("scroller").getBoundingClientRect().top + window.scrollY;
+  if (!part("log").classList.contains("is-large")) document.getElementById("run").style.setProperty("--run-top", `${Math.round(top)}px`);
+}
+new ResizeObserver(fit).observe(part("steps"));
+window.addEventListener("resize", fit);
+
+/* --- Links to a line --- */
 
 function lineOfAddress() {
   const match = /^#L([0-9]{1,9})$/.exec(location.hash);
