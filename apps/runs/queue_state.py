@@ -31,6 +31,11 @@ def queue_state(now: datetime | None = None) -> QueueState:
     return QueueState(waiting=len(locks), oldest=oldest)
 
 
+def queue_length() -> int:
+    """All tasks on the queue, those that a worker has taken included."""
+    return int(OrmQ.objects.count())
+
+
 def tasks_unacknowledged(since: datetime, now: datetime | None = None) -> int:
     """Tasks taken after `since` whose time limit is over and which nobody has taken off the queue."""
     now = now or timezone.now()
