@@ -9,39 +9,48 @@ if TYPE_CHECKING:
 
 
 def preview_lines(result: Mapping[str, Any]) -> list[str]:
-    """Commits, files, hosts and the gate's answer, whichever of them the preview has."""
+    """The commit, what lies between, each host, and the gate's answer: whatever of them the preview has."""
     return [*_commits(result), *_files(result), *_hosts(result), *_gate(result)]
 
 
 def _commits(result: Mapping[str, Any]) -> Iterator[str]:
+    if result.get("commit"):
+        yield f"Would deploy {result['commit'][:10]} {result.get('subject', '')} ({result.get('author', '')})"
+    if result.get("difference_error"):
+        yield f"What lies between cannot be told: {result['difference_error']}"
     commits = result.get("commits") or []
-    yield f"Commits: {len(commits)}"
+    if commits:
+        yield f"Commits since {result.get('deployed', '')[:10] or 'the beginning'}: {result['commits_total']}"
     for commit in commits:
-        yield f"  {str(commit.get('sha', ''))[:10]}  {commit.get('author', '')}  {commit.get('subject', '')}"
+        yield f"  {commit['sha'][:10]}  {commit['author']}: {commit['subject']}"
+    if result.get("behind_total"):
+        yield f"Commits that would be taken back: {result['behind_total']}"
 
 
 def _files(result: Mapping[str, Any]) -> Iterator[str]:
     files = result.get("files") or []
-    yield f"Files: {len(files)}"
+    if files:
+        yield f"Files that differ: {result['files_total']}"
     for file in files:
-        yield f"  {file.get('status', '?')}  {file.get('path', '')}"
+        yield f"  {file['status']}  {file['path']}"
+    if result.get("files_total", 0) > len(files):
+        yield f"  … and {result['files_total'] - len(files)} more"
 
 
 def _hosts(result: Mapping[str, Any]) -> Iterator[str]:
-    for host in result.get("hosts") or []:
+    for name, host in sorted((result.get("hosts") or {}).items()):
         if host.get("error"):
-            yield f"{host.get('host', '')}: {host['error']}"
-        else:
-            counts = ", ".join(f"{host.get(key, 0)} {word}" for key, word in COUNTS)
-            yield f"{host.get('host', '')}: {counts}"
+            yield f"{name}: {host['error']}"
+        elif "added" in host:
+            yield f"{name}: {host['added']} new, {host['changed']} changed, {host['deleted']} deleted"
+    if result.get("skipped"):
+        yield f"Left out because inactive: {', '.join(result['skipped'])}"
 
 
 def _gate(result: Mapping[str, Any]) -> Iterator[str]:
     gate = result.get("gate") or {}
     if gate:
-        yield "Allowed now." if gate.get("allowed") else "Refused now:"
+        yield "A deployment would be allowed now." if gate.get("allowed") else "A deployment would be refused now:"
         for rule in gate.get("rules") or []:
-            yield f"  {'yes' if rule['allowed'] else 'no '}  {rule['name']}: {rule['reason']}"
-
-
-COUNTS = (("added", "to add"), ("changed", "to change"), ("deleted", "to delete"))
+            if not rule["allowed"]:
+                yield f"  {rule['reason']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from apps.environments import ssh
 from apps.environments.errors import HostError
-from apps.environments.host_state import SCRIPT, HostState, answer, new_mark
+from apps.environments.host_state import SCRIPT, answer, new_mark
 from apps.environments.models import Environment, Host, HostRelease, Method
-from apps.environments.release import Release, releases_folder
+from apps.environments.release import releases_folder
 from apps.environments.selectors import hosts_of
 from apps.runs.models import Run
 from apps.runs.queue import ring
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SCRIPT_TIMEOUT = 20  # seconds
 STARTED_AT_ONCE = 50  # environments whose reading one tick of the clock starts
-RELEASES_KEPT = 100  # of one host, in the row
 SAID = ("branch", "commit", "release", "deployed_at", "in_progress", "releases", "read_at", "error")
 
 
@@ -103,33 +102,10 @@ class _Question:
         if state is None:
             row.error = f"It did not answer: {outcome.err.strip()[-400:] or 'no reason given'}."
         else:
-            _fill(row, state)
+            for name, value in state.as_fields().items():
+                setattr(row, name, value)
         row.read_at = timezone.now()
         return row
-
-
-def _fill(row: HostRelease, state: HostState) -> None:
-    current = state.current
-    if current is not None:
-        row.branch, row.commit, row.deployed_at = current.branch[:255], current.commit, current.at
-        row.in_progress = current.in_progress
-    row.release = (state.live or (current.folder if current else ""))[:500]
-    row.releases = [
-        _release(one.folder, one.release, live=one.live)
-        for one in state.newest_first[:RELEASES_KEPT]
-        if one.release is not None
-    ]
-
-
-def _release(folder: str, release: Release, *, live: bool) -> dict[str, Any]:
-    return {
-        "folder": folder,
-        "branch": release.branch,
-        "commit": release.commit,
-        "deployed_at": release.at.isoformat() if release.at else None,
-        "in_progress": release.in_progress,
-        "live": live,
-    }
 
 
 def _overtaken(environment: Environment, began: dt.datetime) -> bool:

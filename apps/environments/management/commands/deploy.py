@@ -41,7 +41,7 @@ class Command(ActingCommand):
     def work(self, **options: Any) -> int:
         actor = self.actor(options)
         environment = environment_meant(options["subject"], actor.user)
-        target = {
+        target: dict[str, Any] = {
             "cluster": cluster_named(options["cluster"], actor.user) if options["cluster"] else None,
             "host": host_named(options["host"], actor.user) if options["host"] else None,
         }
