@@ -12,6 +12,8 @@ from django.utils.html import format_html
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
+    from apps.access.models import BusinessHours
+
 # A word is never only a colour: the badge always carries the word too.
 _TONES = {
     "waiting": "idle",
@@ -50,15 +52,21 @@ def _ago(seconds: float) -> str:
     return "just now"
 
 
-def moment(at: datetime | None, zone: str = "") -> str:
-    """A date and time, in the panel's time zone or the one named: “Mon 2026-11-23 08:00 UTC”."""
-    if at is None:
-        return ""
+def moment(at: datetime | None) -> str:
+    """A date and time in the panel's time zone: “Mon 23 Nov 2026 08:00 UTC”."""
+    return _moment(at, None)
+
+
+def moment_in(at: datetime | None, hours: BusinessHours | None) -> str:
+    """The same in the time zone of a calendar, where there is one: it opens at eight o'clock *there*."""
     try:
-        local = timezone.localtime(at, ZoneInfo(zone) if zone else None)
-    except (ValueError, OSError):  # a calendar's zone that this machine does not know
-        local = timezone.localtime(at)
-    return local.strftime("%a %Y-%m-%d %H:%M %Z")
+        return _moment(at, ZoneInfo(hours.timezone) if hours else None)
+    except (ValueError, OSError):  # a zone that this machine does not know
+        return _moment(at, None)
+
+
+def _moment(at: datetime | None, zone: ZoneInfo | None) -> str:
+    return timezone.localtime(at, zone).strftime("%a %-d %b %Y %H:%M %Z") if at else ""
 
 
 def duration(value: timedelta | float | None) -> str:

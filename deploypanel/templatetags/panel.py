@@ -8,5 +8,14 @@ from apps.environments import wording
 
 register = template.Library()
 
-for _filter in (wording.age, wording.moment, wording.duration, wording.took, wording.short, wording.state_badge):
+FILTERS = (
+    wording.age,
+    wording.moment,
+    wording.moment_in,
+    wording.duration,
+    wording.took,
+    wording.short,
+    wording.state_badge,
+)
+for _filter in FILTERS:
     register.filter(_filter.__name__, _filter)
