@@ -22,8 +22,8 @@ KEEP = 200  # exports after which a content that was not seen again is forgotten
 READ_SIZE = 1 << 18
 
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS content (path BLOB, digest BLOB, at INTEGER, seen INTEGER, PRIMARY KEY (path, digest)) "
-    "WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS content
+    (path BLOB, digest BLOB, at INTEGER, seen INTEGER, PRIMARY KEY (path, digest)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS exports (number INTEGER PRIMARY KEY)",
 )
 

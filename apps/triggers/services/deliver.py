@@ -180,5 +180,5 @@ def delivery_resend(*, delivery: Delivery, actor: Actor) -> Delivery:
 def deliveries_prune(now: datetime) -> int:
     """Forget deliveries older than DELIVERY_KEEP_DAYS; how many."""
     old = Delivery.objects.filter(received_at__lt=now - timedelta(days=settings.DELIVERY_KEEP_DAYS))
-    count, _ = old.delete()
-    return count
+    _all, by_model = old.delete()
+    return by_model.get("triggers.Delivery", 0)
