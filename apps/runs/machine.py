@@ -78,7 +78,10 @@ def kill_leftovers(marker: str, session: int | None = None, since: float | None 
 
 
 def kill_descendants() -> int:
-    """SIGKILL everything below this process, again until none is left; how many there were."""
+    """SIGKILL everything below this process, again until none is left, and bury it; how many there were.
+
+    For a process that is about to end: it takes the exit statuses away from whoever waits for them.
+    """
     killed: set[int] = set()
     for _ in range(5):
         processes = [child for child in psutil.Process().children(recursive=True) if not _is_zombie(child)]
@@ -88,6 +91,8 @@ def kill_descendants() -> int:
             _kill(process)
             killed.add(process.pid)
         psutil.wait_procs(processes, timeout=0.5)
+    while _bury():
+        pass
     return len(killed)
 
 
@@ -107,6 +112,14 @@ def _kill(process: psutil.Process) -> None:
         process.kill()
     except psutil.Error:
         return
+
+
+def _bury() -> bool:
+    """Collect one dead child, if there is any."""
+    try:
+        return os.waitpid(-1, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return False
 
 
 def _is_zombie(process: psutil.Process) -> bool:

@@ -77,11 +77,11 @@ class Runner:
         self._watcher.start()
         try:
             outcome = self._outcome()
+            if not self._ending.acquire(blocking=False):
+                threading.Event().wait()  # the watcher ends the run, and this process with it
+            self._end(outcome, patience=STORE_PATIENCE)
         finally:
             kill_descendants()
-        if not self._ending.acquire(blocking=False):
-            threading.Event().wait()  # the watcher ends the run, and this process with it
-        self._end(outcome, patience=STORE_PATIENCE)
 
     def _outcome(self) -> Outcome:
         work = self._work
@@ -132,14 +132,16 @@ class Runner:
         )
 
     def _stuck(self) -> None:
-        """In the watcher's thread: the work was told to end and did not come back in time."""
+        """In a thread of the watcher's: the work was told to end and did not come back in time."""
         if not self._ending.acquire(blocking=False):
             return
         reason = self._work.reason
         state = RunState.TIMED_OUT if isinstance(reason, RunTimedOut) else RunState.STOPPED
         self._work.log.note("It did not come to its end by itself and is ended by force.")
-        self._end(Outcome(state, str(reason)), patience=5)
-        vanish()
+        try:
+            self._end(Outcome(state, str(reason)), patience=5)
+        finally:
+            vanish()
 
     def _taken(self) -> None:
         """In any thread: the run is another's now. Leave nothing of it, touch nothing of its row."""

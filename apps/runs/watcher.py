@@ -40,7 +40,8 @@ class Watcher:
         self._began = time.monotonic()
         self._told_at: float | None = None
         self._terminated = ""
-        self._over = threading.Event()
+        self._over = threading.Event()  # nothing ends the work any more
+        self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
@@ -63,8 +64,6 @@ class Watcher:
         self._terminated = signal_name
         self._wake.set()
 
-    _stopped = False
-
     def _watch(self) -> None:
         try:
             while not self._stopped:
@@ -83,6 +82,8 @@ class Watcher:
             # Locked, or away: the work goes on, and the reaper has patience.
             logger.warning("Run %s cannot beat now: %s", self._run_id, error)
             connection.close()
+        except Exception:
+            logger.exception("Run %s: the watcher failed; it goes on.", self._run_id)
         if not self._over.is_set():
             self._limits()
 
@@ -107,7 +108,9 @@ class Watcher:
         now, run = time.monotonic(), self._work.run
         if self._told_at is not None:
             if now - self._told_at > self._work.grace + PATIENCE:
-                self._on_stuck()
+                self._over.set()
+                # In a thread of its own: this one beats until the end is stored.
+                threading.Thread(target=self._on_stuck, name="ender", daemon=True).start()
         elif now - self._began > run.time_limit:
             self._tell(RunTimedOut(f"It took longer than its limit of {run.time_limit} seconds."))
         elif now - self._work.log.last_output > run.silence_limit:

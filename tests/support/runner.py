@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -33,14 +34,21 @@ def start_runner(run: Run, **more: str) -> subprocess.Popen[bytes]:
     )
 
 
-def run_now(run: Run, timeout: float = 60, **more: str) -> Run:
-    """Carry out a queued run in a runner process of its own and wait for its end; the fresh row."""
+@contextmanager
+def runner_of(run: Run, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The same for the time of a block, after which it is gone."""
     process = start_runner(run, **more)
     try:
-        process.wait(timeout)
+        yield process
     finally:
         process.kill()
         process.wait()
+
+
+def run_now(run: Run, timeout: float = 60, **more: str) -> Run:
+    """Carry out a queued run in a runner process of its own and wait for its end; the fresh row."""
+    with runner_of(run, **more) as process:
+        process.wait(timeout)
     run.refresh_from_db()
     return run
 
