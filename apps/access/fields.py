@@ -8,29 +8,11 @@ from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
 from apps.access.errors import DecryptionError
-from apps.access.secrets import decrypt, encrypt
+from apps.access.forms import SecretFormField
+from apps.access.sealed import Sealed
+from apps.access.secrets import encrypt
 
-
-class Sealed:
-    """A secret as the database holds it. It says nothing of itself; `open()` is the only way in."""
-
-    __slots__ = ("token",)
-
-    def __init__(self, token: str) -> None:
-        self.token = token
-
-    def open(self) -> str:
-        """The text; raises DecryptionError."""
-        return decrypt(self.token)
-
-    def __repr__(self) -> str:
-        return "<sealed>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sealed) and other.token == self.token
-
-    def __hash__(self) -> int:
-        return hash(self.token)
+__all__ = ["EncryptedTextField", "Sealed", "is_set"]
 
 
 class SecretAttribute(DeferredAttribute):
@@ -99,8 +81,6 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # generic
             super().save_form_data(instance, data)
 
     def formfield(self, **kwargs: Any) -> Any:
-        from apps.access.forms import SecretFormField
-
         kwargs.pop("widget", None)
         allowed = {"required", "label", "help_text", "initial", "widget"}
         defaults: dict[str, Any] = {

@@ -8,7 +8,7 @@ from django import forms
 from django.template.loader import render_to_string
 
 from apps.access.errors import DecryptionError
-from apps.access.fields import Sealed
+from apps.access.sealed import Sealed
 
 
 class SecretWidget(forms.Widget):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib import import_module
-
 import pytest
 from django.contrib.auth.models import Group, Permission, User
-from django.db.backends.sqlite3.operations import DatabaseOperations
 
 from apps.access.levels import CODENAMES, Level
 from apps.access.models import Subject, SubjectGroupPermission, SubjectUserPermission
@@ -38,18 +34,3 @@ def teammate(db: None) -> User:
 @pytest.fixture
 def outsider(db: None) -> User:
     return User.objects.create_user("outsider", "outsider@example.com", PASSWORD, is_staff=True)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def flush_past_the_audit_trail() -> Iterator[None]:
-    """Tests with real transactions empty all tables by DELETE on SQLite, which the trail's triggers refuse."""
-    triggers = import_module("apps.access.migrations.0002_audit_append_only")
-    flush = DatabaseOperations.execute_sql_flush
-
-    def flush_all(operations: DatabaseOperations, statements: list[str]) -> None:
-        present = "access_auditentry" in operations.connection.introspection.table_names()
-        flush(operations, [*triggers.SQLITE_OFF, *statements, *(triggers.SQLITE_ON if present else ())])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "execute_sql_flush", flush_all)
-        yield
