@@ -12,7 +12,6 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.test import Client
 
 from apps.access.levels import Level
 from apps.access.models import Subject
@@ -20,6 +19,7 @@ from apps.runs import consumers, live
 from apps.runs.live import Tailer
 from apps.runs.models import Run
 from tests.live.communicator import WebsocketCommunicator
+from tests.live.server import session_of
 from tests.live.writer import Log, in_database
 from tests.support.cast import grant
 
@@ -30,12 +30,6 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 def quick_rechecks(monkeypatch: pytest.MonkeyPatch, tailer: Tailer) -> None:
     monkeypatch.setenv("DEPLOYPANEL_ROLE", "command")  # asgi.py says `web`, and children would believe it
     monkeypatch.setattr(consumers, "RECHECK_INTERVAL", 0.15)
-
-
-def session_of(user: User) -> str:
-    client = Client()
-    client.force_login(user)
-    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 @pytest.fixture
