@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from apps.access.models import BusinessHours, Freeze
 from apps.environments.models import Environment
+from apps.repos.services import repository_fetch
 from apps.runs.states import RunState
 from tests.browser.conftest import Surfer
 from tests.support.cast import PASSWORD
+from tests.support.gitrepo import GitRepo
 from tests.ui import rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -26,13 +28,19 @@ def look_name(look: dict[str, bool]) -> str:
 
 
 @pytest.fixture
-def busy(owner: User) -> Environment:
+def busy(owner: User, git_repo: Callable[..., GitRepo]) -> Environment:
     """An installation in the middle of a working day; the environment returned has most to tell."""
     office = BusinessHours.objects.create(
         name="office", timezone="Europe/Paris", country="FR", weekly={"mon": "08:00-08:01"}
     )
     clusters = rows.fleet_make()
-    shop, blog, api = (rows.repository_make(name) for name in ("shop", "blog", "payments-api"))
+    repo = git_repo("shop")
+    for number in range(56):
+        subject = rows.SUBJECTS[number % len(rows.SUBJECTS)]
+        repo.commit({f"page{number % 7}.html": f"<p>{number}</p>\n"}, subject, push=number == 55)
+    shop = repo.declare()
+    repository_fetch(repository=shop)
+    blog, api = (rows.repository_make(name) for name in ("blog", "payments-api"))
     prod = rows.environment_make(
         shop,
         "prod",
@@ -51,6 +59,7 @@ def busy(owner: User) -> Environment:
             prod,
             number,
             state=state,
+            commit=repo.shas[number + 18],
             ago=timedelta(hours=100 - number * 2.7),
             took=9 + number * 7 % 13,
             hosts_total=6,
@@ -66,8 +75,13 @@ def busy(owner: User) -> Environment:
         subject=api.subject, reason="Payment provider migrates tonight.", starts_at=timezone.now(), author_name="owner"
     )
     here = prod.deployed_commit
-    rows.releases_make(prod, {"web-b1": here, "web-b2": here, "web-b3": here, "web-g1": here, "web-g2": rows.sha(30)})
+    rows.releases_make(prod, {"web-b1": here, "web-b2": here, "web-b3": here, "web-g1": here, "web-g2": past})
     prod.host_releases.filter(host__name="web-g1").update(error="Connection timed out after 10 s (10.0.0.1:22).")
+    kept = [
+        {"commit": commit, "branch": "main", "folder": f"/srv/{commit[:8]}", "deployed_at": at}
+        for commit, at in zip(repo.shas[50:47:-1], ("2026-11-19T10:00:00+00:00",) * 3, strict=True)
+    ]
+    prod.host_releases.update(releases=kept)
     Environment.objects.filter(pk=prod.pk).update(differs_since=timezone.now() - timedelta(hours=2))
     return prod
 

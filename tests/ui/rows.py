@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from apps.access.models import SshKey
+from apps.access.models import Freeze, SshKey
 from apps.environments.models import Cluster, Deployment, Environment, Host, HostRelease
 from apps.repos.models import Repository
 from apps.runs.models import Cause, Run, Step
@@ -66,6 +66,7 @@ def deployment_make(
     ago: timedelta = timedelta(hours=3),
     took: float | None = 14.0,
     by: str = "alice",
+    commit: str = "",
     **fields: Any,
 ) -> Deployment:
     """A run with its deployment. A successful one is what the environment then runs."""
@@ -86,7 +87,7 @@ def deployment_make(
         silence_limit=900,
     )
     Run.objects.filter(pk=run.pk).update(requested_at=at)
-    commit = sha(number)
+    commit = commit or sha(number)
     deployment = Deployment.objects.create(
         run=run,
         run_number=run.pk,
@@ -126,6 +127,11 @@ def releases_make(environment: Environment, commits: dict[str, str], at: datetim
             },
         )
     Environment.objects.filter(pk=environment.pk).update(status_read_at=now)
+
+
+def freeze_make(environment: Environment | None, reason: str = "Stock-taking") -> Freeze:
+    subject = environment.subject if environment else None
+    return Freeze.objects.create(subject=subject, reason=reason, starts_at=timezone.now(), author_name="Olga")
 
 
 def steps_make(run: Run, hosts: list[str], done: int) -> None:
