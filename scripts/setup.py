@@ -117,7 +117,7 @@ def packages_ensure(name: str) -> None:
     if wanted in installed:
         return
     print(f"Installing the packages of requirements/{lock.name}", flush=True)
-    argv = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    argv = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     # No files of the user's own site: what runs is what is locked.
     if subprocess.call([*argv, "--require-hashes", "-r", str(lock)], env=os.environ | {"PYTHONNOUSERSITE": "1"}):
         raise SetupError("Installing the packages failed (above). Nothing else was changed; run it again.")

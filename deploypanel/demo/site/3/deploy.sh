@@ -2,9 +2,9 @@
 # Runs on each host, in the new release: deploy.sh ENVIRONMENT HOST COMMIT
 set -eu
 environment=$1 host=$2 commit=$3
-echo "$host: warming up $environment"
+echo "Warming up $environment"
 for step in pages images search; do
-    echo "$host: $step"
+    echo "  $step"
     sleep 0.2
 done
-echo "$host: serves $commit now"
+echo "$host serves $commit now"
