@@ -21,7 +21,7 @@ def measure(table: Table) -> None:
     with installation(HOSTS, "sqlite") as bench:
         tree.make(bench.code, files=FILES, size=SIZE)
         bench.panel.start()
-        path = str(bench.fleet.folder / "{host}" / "panel")
+        path = str(bench.fleet.disk / "panel")
         bench.declare(all={"path": path, "method": "inplace", "clusters": ["all"], "parallel": HOSTS})
         first = bench.deploy("bench/all")
         settle_down()

@@ -27,7 +27,7 @@ def measure(table: Table) -> None:
         with installation(1, database) as bench:
             tree.make(bench.code, files=20, size=20_000)
             bench.panel.start()
-            path = str(bench.fleet.folder / "{host}" / "panel")
+            path = str(bench.fleet.disk / "panel")
             auto = {"auto_deploy": True, "deploy_as": "admin", "branch": "main"}
             bench.declare(all={"path": path, "method": "inplace", "clusters": ["all"], **auto})
             settle_down()

@@ -37,7 +37,7 @@ def measure(table: Table) -> None:
             tree.make(bench.code, files=20, size=20_000)
             tree.write_script(bench.code, "deploy.sh", CHATTER)
             bench.panel.start()
-            path = str(bench.fleet.folder / "{host}" / "panel")
+            path = str(bench.fleet.disk / "panel")
             bench.declare(all={"path": path, "method": "inplace", "clusters": ["all"], "parallel": HOSTS})
             _latency(table, bench)
             if database == "sqlite":

@@ -98,10 +98,7 @@ class Environment(Subject):
     name = models.CharField(max_length=80, validators=[NAME_VALIDATOR])
     order = models.PositiveSmallIntegerField(default=0, help_text="Place among the repository's environments.")
     branch = models.CharField(max_length=255, default="main")
-    # NOTE: ask `path_on(host)`, never this field, for the folder on one host.
-    target_path = models.CharField(
-        max_length=500, help_text="The folder on each host: /srv/shop. {host} in it stands for the host's name."
-    )
+    target_path = models.CharField(max_length=500, help_text="The folder on each host: /srv/shop.")
     remote_user = models.CharField(max_length=64, blank=True, help_text="Overrides the hosts' own user.")
     method = models.CharField(max_length=10, choices=Method, default=Method.SYMLINK)
     clusters = models.ManyToManyField(Cluster, related_name="environments", blank=True)
@@ -161,10 +158,6 @@ class Environment(Subject):
         # Derived, so that it can never differ. Renaming a repository saves its environments (repos.services).
         self.kind, self.path, self.parent_id = "environment", f"{self.repository.name}/{self.name}", self.repository_id
         super().save(*args, **kwargs)
-
-    def path_on(self, host: Host) -> str:
-        """The target folder on that host: `{host}` in the path stands for the host's name."""
-        return self.target_path.replace("{host}", host.name)
 
 
 class Action(models.TextChoices):
