@@ -10,8 +10,8 @@ from pathlib import Path
 from django.conf import settings
 
 from apps.access.errors import InputError
+from apps.repos.post_receive import post_receive_script
 from apps.runs.process import environment, run
-from apps.triggers.post_receive import post_receive_script
 
 SITE = Path(__file__).parent / "site"
 # One folder of `site` on top of the other is one commit after the other.
