@@ -147,7 +147,7 @@ STORAGES = {
 
 # The queue is a doorbell: short tasks that look up a row by its id and call a service. All work of
 # any length happens in a runner process (apps/runs), which the queue merely starts.
-WORKERS = env.integer("DEPLOYPANEL_WORKERS", 2, least=1)
+WORKERS = env.integer("DEPLOYPANEL_WORKERS", 4, least=1)
 Q_CLUSTER = {
     "name": "deploypanel",
     "orm": "default",
