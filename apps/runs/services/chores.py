@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django_q.models import OrmQ
 
 from apps.runs.bell import ring_viewers
 from apps.runs.kinds import kind_named
 from apps.runs.models import LogChunk, Run
+from apps.runs.queue_state import queue_length
 from apps.runs.recorder import note_append
 from apps.runs.services.move import SPAWN_PATIENCE, run_move, run_ring_start
 from apps.runs.services.request import run_active_on
@@ -41,7 +41,7 @@ def run_advance_waiting(now: datetime) -> int:
 
 def runs_ring_queued(now: datetime) -> int:
     """Ring again for queued runs that no runner has claimed, the oldest first; how many."""
-    if OrmQ.objects.count() > QUEUE_FULL:
+    if queue_length() > QUEUE_FULL:
         return 0
     unheard = Q(rung_at=None) | Q(rung_at__lt=now - RING_AGAIN)
     unclaimed = Q(spawned_at=None) | Q(spawned_at__lt=now - SPAWN_PATIENCE)

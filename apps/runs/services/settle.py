@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from apps.runs.kinds import kind_named
 from apps.runs.models import Run
 from apps.runs.queue import ring
+from apps.runs.queue_state import queue_length
 from apps.runs.services.move import CLEAN_UP_TIMEOUT, SETTLE_TIMEOUT
 from apps.runs.states import ENDED, RunState
 
@@ -58,7 +58,7 @@ def run_clean_up(*, run_id: int) -> None:
 
 def runs_settle_due(now: datetime) -> int:
     """Ring again for ended runs whose settle was lost with its worker; how many."""
-    if OrmQ.objects.count() > QUEUE_FULL:
+    if queue_length() > QUEUE_FULL:
         return 0
     # A lost run's clean-up comes first and may take its time.
     late = Q(ended_at__lt=now - DEAD_AFTER) & ~Q(state=RunState.LOST)
