@@ -79,7 +79,7 @@ class Site:
         """The live files on that host, by path."""
         root = self.live(number)
         return {
-            str(path.relative_to(root)): path.read_text()
+            str(path.relative_to(root)): path.read_text(errors="replace")
             for path in sorted(root.rglob("*"))
             if path.is_file() and path.name != ".git_release"
         }

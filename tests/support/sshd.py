@@ -45,7 +45,9 @@ LogLevel ERROR
 MaxStartups 500
 MaxSessions 100
 ForceCommand /bin/sh {folder}/session
+SetEnv {environment}
 """
+# The home is empty, so that no start-up file of the real user's shell is read.
 # All hosts live on one machine, yet an environment has one target path for all of them. So a session
 # opens its host's folder as descriptor 9, and the fleet's `disk` leads to that: one path, another folder on each.
 SESSION = """\
@@ -76,6 +78,7 @@ class PrivateHost:
     authorized: Path
     port: int = field(default_factory=free_port)
     extra: list[str] = field(default_factory=list)  # more lines of its configuration
+    environment: dict[str, str] = field(default_factory=dict)  # of its sessions
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,7 +92,9 @@ class PrivateHost:
 
     def launch(self) -> None:
         config = self.folder / "sshd_config"
-        text = CONFIG.format(port=self.port, folder=self.folder, authorized=self.authorized)
+        given = {"HOME": str(self.folder)} | self.environment
+        environment = " ".join(f"{name}={value}" for name, value in given.items())
+        text = CONFIG.format(port=self.port, folder=self.folder, authorized=self.authorized, environment=environment)
         (self.folder / "session").write_text(SESSION.format(root=shlex.quote(str(self.root))))
         config.write_text(text + "".join(f"{line}\n" for line in self.extra))
         self.process = subprocess.Popen(
@@ -169,7 +174,7 @@ class PrivateHost:
                 if program.name not in programs and not (farm / program.name).exists():
                     with contextlib.suppress(FileExistsError):
                         (farm / program.name).symlink_to(program)
-        self.extra.append(f"SetEnv PATH={farm}")
+        self.environment["PATH"] = str(farm)
         self.start()
 
 

@@ -29,7 +29,8 @@ def commit_found(work: Work, plan: Plan, ref: str, commit: str) -> Commit:
     with work.step(FETCH) as handle:
         repository_fetch(repository=plan.repository, work=work, commit=commit)
         found = commit_resolve(plan.repository, commit or ref)
-        plan.commit, plan.branch = found.sha, _branch(plan, ref)
+        plan.commit = found.sha
+        plan.branch = _branch(plan, ref)
         handle.message = f"{found.sha[:8]} {found.subject}"[:200]
         work.log.note(f"Commit {found.sha} of {plan.branch}: {found.subject} ({found.author})")
     return found
