@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from apps.access.errors import NotFound
@@ -54,14 +55,14 @@ class Command(ActingCommand):
     def _list(self, environment: Environment, options: dict[str, Any]) -> None:
         choices = releases_available(environment)
         if options["as_json"]:
-            self.print_json([choice.__dict__ for choice in choices])
+            self.print_json([asdict(choice) for choice in choices])
             return
         for choice in choices:
-            mark = "live" if choice.live else ("" if choice.everywhere else f"on {choice.hosts}")
+            mark = "everywhere" if choice.everywhere else f"on {choice.hosts}"
             at = f"{choice.deployed_at:%Y-%m-%d %H:%M}" if choice.deployed_at else " " * 16
-            self.stdout.write(f"{choice.commit[:10]}  {at}  {mark:<6}  {choice.branch}  {choice.subject}".rstrip())
+            self.stdout.write(f"{choice.commit[:10]}  {at}  {mark:<10}  {choice.branch}  {choice.commit_subject}".rstrip())
         if not choices:
-            self.stdout.write("The hosts have no releases that the panel knows of.")
+            self.stdout.write("The hosts have no other releases that the panel knows of.")
 
 
 def _commit(environment: Environment, wanted: str) -> str:
