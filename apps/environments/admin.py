@@ -203,7 +203,7 @@ class DeploymentAdmin(ScopedModelAdmin):
         "outcome",
         "commit_what",
         "target_name",
-        "requested_name",
+        "by",
         "requested_age",
         "took",
         "run_link",
@@ -246,6 +246,10 @@ class DeploymentAdmin(ScopedModelAdmin):
     @admin.display(description="Where to")
     def target_name(self, row: Deployment) -> str:
         return row.target or "all"
+
+    @admin.display(description="By", ordering="requested_name")
+    def by(self, row: Deployment) -> str:
+        return row.requested_name
 
     @admin.display(description="Requested", ordering="requested_at")
     def requested_age(self, row: Deployment) -> str:
