@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from pathlib import Path
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ADMINISTRATOR = "admin"
+MIGRATION_LOCK = 0x6465706C  # PostgreSQL advisory locks are numbers; this one says "depl"
 FOLDERS = ("mirrors", "work", "locks")
 
 
 def prepare(say: Callable[[str], None]) -> bool:
     """Bring everything up to date; True when this was the first start (an administrator was made)."""
     folders_make()
-    if migrations_missing():
-        say("Bringing the database up to date.")
-        call_command("migrate", interactive=False, verbosity=0)
+    with _alone():
+        if migrations_missing():
+            say("Bringing the database up to date.")
+            call_command("migrate", interactive=False, verbosity=0)
     static_collect()
     return administrator_make(say)
 
@@ -69,6 +72,20 @@ def administrator_make(say: Callable[[str], None]) -> bool:
     shown = "the one in DEPLOYPANEL_ADMIN_PASSWORD" if given else f"{password}   (shown this once: keep it)"
     say(f"The administrator was made. Name: {ADMINISTRATOR}   Password: {shown}")
     return True
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two machines that start at once must not migrate at once. SQLite has one machine, and the panel its lock."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 def _static_state() -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from django.conf import settings
 from django_q.signals import post_execute_in_worker, pre_execute
 
+from apps.runs.machine import machine_name
+
 
 def watch_workers() -> None:
     """Have each worker of this process say when it works. To be called before the cluster forks them."""
@@ -35,7 +37,8 @@ def workers_busy() -> int:
 
 
 def folder() -> Path:
-    return Path(settings.DATA_DIR) / "busy"
+    """This machine's: containers may share a data folder, and pids mean nothing between them."""
+    return Path(settings.DATA_DIR) / "busy" / machine_name()
 
 
 def _begin(**_: Any) -> None:

@@ -5,11 +5,12 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
 from apps.access.command import PanelCommand
 from apps.access.errors import PanelError
@@ -45,6 +46,9 @@ class Command(PanelCommand):
             help="first bring database and static files up to date and make the administrator",
         )
         parser.add_argument(
+            "--wait", action="store_true", help="wait until another machine's --prepare has prepared the database"
+        )
+        parser.add_argument(
             "--demo", action="store_true", help="with --prepare: load the demo when this is the very first start"
         )
 
@@ -65,6 +69,8 @@ class Command(PanelCommand):
             first = prepare(self._say)
             if first and options["demo"]:
                 self._load_demo()
+        elif options["wait"]:
+            self._wait_for_migrations()
         elif missing := migrations_missing():
             raise PanelError(f"The database lacks {len(missing)} migrations: start with --prepare, or run migrate.")
         programs = [program for part in parts for program in _programs(part, web.fileno() if web else -1)]
@@ -80,6 +86,15 @@ class Command(PanelCommand):
             lock.close()
         self._say("Stopped.")
 
+    def _wait_for_migrations(self) -> None:
+        """Look until the database is there and up to date."""
+        said = ""
+        while waits := _what_is_missing():
+            if waits != said:
+                self._say(f"Waiting: {waits}")
+                said = waits
+            time.sleep(1)
+
     def _load_demo(self) -> None:
         try:
             demo_load(self._say)
@@ -93,6 +108,15 @@ class Command(PanelCommand):
     def _say(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def _what_is_missing() -> str:
+    try:
+        missing = migrations_missing()
+    except DatabaseError:
+        connections.close_all()
+        return "the database does not answer."
+    return f"the database lacks {len(missing)} migrations." if missing else ""
 
 
 def _listen() -> Any:
