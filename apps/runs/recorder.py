@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -96,8 +96,10 @@ class Recorder:
                 for row in (*new, *chunks):  # they were not stored, whatever they believe
                     row.pk = None
                 time.sleep(0.5)
-            except DatabaseError:
-                logger.exception("Run %s: a part of the log was refused by the database.", self._run_id)
+            except RunTaken:
+                raise
+            except Exception:
+                logger.exception("Run %s: a part of the log cannot be stored.", self._run_id)
                 break
             else:
                 break

@@ -85,6 +85,7 @@ class Runner:
 
     def _outcome(self) -> Outcome:
         work = self._work
+        work.log.note(_greeting(self._run))
         try:
             _fresh(work.folder)
             kind = kind_named(self._run.kind)
@@ -154,6 +155,11 @@ class Runner:
 def _fresh(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
+
+
+def _greeting(run: Run) -> str:
+    subject = f" of {run.subject_path}" if run.subject_path else ""
+    return f"Run #{run.pk}: {run.kind}{subject}, asked for by {run.requested_name}. Runner {run.pid} on {run.machine}."
 
 
 def _farewell(run: Run, outcome: Outcome) -> str:
