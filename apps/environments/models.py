@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.db import models
 from apps.access.errors import InputError
 from apps.access.models import NAME_VALIDATOR, Subject
 from apps.environments.host_key import host_key_parse
+from apps.environments.rsync import options_parsed
 from apps.runs.states import RunState
 
 # Neither may begin with a hyphen: programs would take it for an option.
@@ -154,10 +156,41 @@ class Environment(Subject):
     def __str__(self) -> str:
         return self.path
 
+    def clean(self) -> None:
+        """What forms and declarations refuse alike. Empty fields are their own business."""
+        wrong: dict[str, str] = {}
+        if self.target_path and not _is_target(self.target_path):
+            wrong["target_path"] = "An absolute path is needed, such as /srv/shop, and not the root itself."
+        if self.remote_user and not REMOTE_USER.match(self.remote_user):
+            wrong["remote_user"] = "A user name has letters, digits, dots, hyphens and underscores."
+        try:
+            options_parsed(self.rsync_options)
+        except InputError as error:
+            wrong["rsync_options"] = str(error)
+        outside = [path for path in self.shared_paths if not _is_within(path)]
+        if outside:
+            wrong["shared_paths"] = f"{outside[0]!r} must lie within the release: relative, without “..”."
+        if self.auto_deploy and self.deploy_as_id is None:
+            wrong["deploy_as"] = "Automatic deployments need an account whose rights and hours count."
+        if wrong:
+            raise ValidationError(wrong)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         # Derived, so that it can never differ. Renaming a repository saves its environments (repos.services).
         self.kind, self.path, self.parent_id = "environment", f"{self.repository.name}/{self.name}", self.repository_id
         super().save(*args, **kwargs)
+
+
+def _is_target(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return pure.is_absolute() and ".." not in pure.parts and len(pure.parts) > 1 and "\n" not in path
+
+
+def _is_within(path: object) -> bool:
+    if not isinstance(path, str):
+        return False
+    pure = PurePosixPath(path)
+    return not pure.is_absolute() and ".." not in pure.parts and bool(pure.parts)
 
 
 class Action(models.TextChoices):

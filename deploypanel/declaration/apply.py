@@ -12,7 +12,7 @@ from apps.access import audit
 from apps.access.models import Subject
 from deploypanel.declaration.changes import Change, FieldChange, Move, Outcome
 from deploypanel.declaration.document import DeclarationError, parse
-from deploypanel.declaration.fields import Missing, References, Secret, sentence
+from deploypanel.declaration.fields import Missing, References, Secret
 from deploypanel.declaration.grants import Grants
 from deploypanel.declaration.prune import prune
 from deploypanel.declaration.reading import Reading
@@ -138,7 +138,7 @@ class Making:
             for attribute, messages in error.message_dict.items():
                 place = entry.value if attribute == NON_FIELD_ERRORS else entry.place(attribute)
                 for message in messages if attribute not in broken else ():
-                    self.reading.problems.add(place, sentence(message))
+                    self.reading.problems.add(place, message)
             return False
         except ObjectDoesNotExist:  # the model's clean() looked at a reference that is broken
             return False

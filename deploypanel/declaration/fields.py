@@ -89,7 +89,7 @@ class Field:
             model._meta.get_field(self.name).clean(plain, None)  # type: ignore[union-attr]
         except ValidationError as error:
             for message in error.messages:
-                names.problems.add(value, sentence(message))
+                names.problems.add(value, message)
 
     def default(self, model: type[models.Model], value: Value, names: Names) -> Any:
         if self.required:
@@ -298,8 +298,3 @@ def file_text(name: str, value: Value, names: Names) -> str | None:
             return text.rstrip("\r\n")
         names.problems.add(value, f"{name}: is empty")
     return None
-
-
-def sentence(message: str) -> str:
-    """Django's message as the second half of one of ours."""
-    return message[:1].lower() + message[1:].rstrip(".")
