@@ -31,8 +31,7 @@ _MISSING = re.compile(
 )
 _LOGIN = re.compile(
     r"(?i)permission denied \(|authentication failed|invalid username or|could not read (username|password)|"
-    r"error: 40[13]|too many authentication failures|access denied|load key .*(libcrypto|invalid format)|"
-    r"access rights"
+    r"error: 40[13]|too many authentication failures|access denied|load key .*(libcrypto|invalid format)"
 )
 _AWAY = re.compile(
     r"(?i)could not resolve host|connection refused|timed out|timeout|no route to host|network is unreachable|"

@@ -1,0 +1,138 @@
+"""Repositories in the admin: the list leads to each one's page, the form is for those who may configure it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q
+from django.http import HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import path, reverse
+from django.utils.html import format_html
+
+from apps.access.admin_site import ScopedModelAdmin
+from apps.access.levels import Level
+from apps.access.permissions import subjects_visible
+from apps.repos import acts, pages
+from apps.repos.models import Repository
+from apps.repos.services import repository_fetch_ring, repository_save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
+    from django.utils.safestring import SafeString
+
+
+@admin.register(Repository)
+class RepositoryAdmin(ScopedModelAdmin):
+    list_display = ("repository", "address", "newest", "fetched", "deployed_to", "configure")
+    list_display_links = None
+    search_fields = ("name", "url")
+    search_help_text = "Name or URL"
+    ordering = ("name",)
+    show_full_result_count = True
+    actions = None
+    filter_horizontal = ("owners",)
+    autocomplete_fields = ("owners",)
+    fieldsets: ClassVar = (
+        (None, {"fields": ("name", "url", "owners", "hours")}),
+        (
+            "How the panel gets in",
+            {
+                "fields": ("ssh_key", "host_keys", "username", "access_token"),
+                "description": "ssh needs a key and the server's pinned host key (“Scan host key” on the repository's "
+                "page fills it in); https needs a token unless the repository is public.",
+            },
+        ),
+        (
+            "How it learns of pushes",
+            {
+                "fields": ("webhook_secret", "webhook_secret_old", "poll_interval"),
+                "description": "A webhook is told at once. A repository without one is looked at every so often.",
+            },
+        ),
+    )
+
+    # --- the list ---------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Repository]:
+        rows: QuerySet[Repository] = super().get_queryset(request)
+        mine = subjects_visible(request.user, "repository", Level.CONFIGURE).values("pk")
+        seen = subjects_visible(request.user, "environment").values("pk")
+        theirs = Repository._meta.get_field("environments").related_model._default_manager.filter(pk__in=seen)
+        return rows.annotate(configurable=ExpressionWrapper(Q(pk__in=mine), BooleanField())).prefetch_related(
+            Prefetch("environments", queryset=theirs)
+        )
+
+    @admin.display(description="Repository", ordering="name")
+    def repository(self, row: Repository) -> SafeString:
+        return format_html('<a class="dp-link dp-link-strong" href="{}">{}</a>', pages.page_url(row), row.name)
+
+    @admin.display(description="URL", ordering="url")
+    def address(self, row: Repository) -> SafeString:
+        return format_html('<code class="dp-muted">{}</code>', row.url)
+
+    @admin.display(description="Newest commit")
+    def newest(self, row: Repository) -> str:
+        return render_to_string("repos/_newest.html", {"commit": pages.newest_commit(row)})
+
+    @admin.display(description="Fetched", ordering="fetched_at")
+    def fetched(self, row: Repository) -> str:
+        return render_to_string("repos/_fetched.html", {"repository": row})
+
+    @admin.display(description="Environments")
+    def deployed_to(self, row: Repository) -> str:
+        return render_to_string("repos/_environments.html", {"environments": row.environments.all()})
+
+    @admin.display(description="")
+    def configure(self, row: Repository) -> str:
+        if not getattr(row, "configurable", False):
+            return ""
+        address = reverse("admin:repos_repository_change", args=[row.pk])
+        return format_html('<a class="dp-link" href="{}">Configure</a>', address)
+
+    # --- the form ---------------------------------------------------------------------------
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Who may not configure it, finds its page instead of a form full of grey fields."""
+        row = self.get_object(request, object_id)
+        if row is not None and not self.has_change_permission(request, row):
+            return HttpResponseRedirect(pages.page_url(row))
+        response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: Repository, form: Any, change: Any) -> None:
+        repository_save(repository=obj)
+        if not change or {"url", "ssh_key", "host_keys", "username", "access_token"} & set(form.changed_data):
+            repository_fetch_ring(repository=obj)
+
+    def response_post_save_add(self, request: HttpRequest, obj: Repository) -> HttpResponse:
+        return HttpResponseRedirect(pages.page_url(obj))
+
+    def response_post_save_change(self, request: HttpRequest, obj: Repository) -> HttpResponse:
+        return HttpResponseRedirect(pages.page_url(obj))
+
+    # --- pages of their own -----------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        views: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+            ("page/", "page", pages.page),
+            ("live/", "live", pages.live),
+            ("compare/", "compare", pages.compare),
+            ("fetch/", "fetch", acts.fetch),
+            ("scan/", "scan", acts.scan),
+            ("pin/", "pin", acts.pin),
+            ("renew/", "renew", acts.renew),
+            ("drop-old/", "drop_old", acts.drop_old),
+        )
+        own = [
+            path(f"<int:pk>/{address}", wrap(view), name=f"repos_repository_{name}") for address, name, view in views
+        ]
+        return own + super().get_urls()

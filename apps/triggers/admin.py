@@ -1,0 +1,99 @@
+"""Deliveries in the admin: what came, what it led to, and “Send again”."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
+
+from apps.access.admin_site import ScopedModelAdmin, actor_of
+from apps.access.errors import PanelError
+from apps.access.levels import Level
+from apps.triggers.models import Delivery
+from apps.triggers.services import delivery_resend
+
+if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest
+    from django.urls import URLPattern
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ScopedModelAdmin):
+    subject_field = "repository"
+    list_display = ("when", "repository", "forge", "event", "what", "commit", "pusher", "led_to")
+    list_display_links = None
+    list_filter = (("repository", admin.RelatedOnlyFieldListFilter), "forge", "event")
+    search_fields = ("ref", "after", "pusher", "delivery_id")
+    search_help_text = "Ref, commit, person or delivery number"
+    list_select_related = ("repository",)
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        rows: QuerySet[Delivery] = super().get_queryset(request)
+        return rows.defer("body", "pushes").prefetch_related("runs")
+
+    # --- the list ---------------------------------------------------------------------------
+
+    @admin.display(description="Received", ordering="received_at")
+    def when(self, row: Delivery) -> str:
+        return render_to_string("triggers/_when.html", {"delivery": row})
+
+    @admin.display(description="Ref", ordering="ref")
+    def what(self, row: Delivery) -> str:
+        return row.ref.removeprefix("refs/heads/")
+
+    @admin.display(description="Commit")
+    def commit(self, row: Delivery) -> str:
+        return format_html("<code>{}</code>", row.after[:8]) if row.after else "deleted"
+
+    @admin.display(description="Led to")
+    def led_to(self, row: Delivery) -> str:
+        return render_to_string("triggers/_led_to.html", {"delivery": row})
+
+    # --- one delivery -----------------------------------------------------------------------
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A page to read: a delivery is never edited."""
+        delivery = get_object_or_404(self.get_queryset(request), pk=object_id if object_id.isdecimal() else 0)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Delivery {delivery.pk}",
+            "opts": self.opts,
+            "delivery": delivery,
+            "may_send": self.level(request, delivery) >= Level.IN_HOURS,
+        }
+        return TemplateResponse(request, "triggers/delivery.html", context)
+
+    def get_urls(self) -> list[URLPattern]:
+        resend = self.admin_site.admin_view(require_POST(self.resend))
+        return [path("<int:pk>/resend/", resend, name="triggers_delivery_resend"), *super().get_urls()]
+
+    def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST: handle it once more."""
+        delivery = get_object_or_404(self.get_queryset(request), pk=pk)
+        shown = delivery
+        try:
+            shown = delivery_resend(delivery=delivery, actor=actor_of(request))
+            messages.success(request, "Sent again. " + " ".join(f"{line['text']}." for line in shown.outcome))
+        except PanelError as error:
+            messages.error(request, str(error))
+        return HttpResponseRedirect(reverse("admin:triggers_delivery_change", args=[shown.pk]))
