@@ -24,7 +24,7 @@ from apps.runs.machine import MARKER
 from apps.runs.models import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PACKAGES = {
     "git": "git",
@@ -73,13 +73,16 @@ def run(
 ) -> Completed:
     """Run a short command and return its output, whatever its status. `timeout` in seconds; `env` None: a clean one.
 
-    Raises ProgramMissing, ProcessTimeout (all of its group is dead then), ProcessError, InputError.
+    Raises ProgramMissing, ProcessTimeout (all of its group is dead then), ProcessError, InputError; in a
+    runner also RunStopped and RunTimedOut, when the run has to end meanwhile.
     """
+    check = _interruption.begin()
     deadline = time.monotonic() + timeout
     captured: dict[str, list[bytes]] = {Stream.OUT: [], Stream.ERR: []}
     sizes = dict.fromkeys(captured, 0)
     with Child(argv, cwd=cwd, env=env, stdin=stdin) as child:
         while not child.finished:
+            check()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ProcessTimeout(f"{child.name} took longer than {timeout:g} seconds and was ended.")
@@ -88,6 +91,34 @@ def run(
                 sizes[stream] += len(data)
         out, err = (b"".join(captured[stream]) for stream in (Stream.OUT, Stream.ERR))
         return Completed(tuple(argv), child.status or 0, out, err, max(sizes.values()) > limit_bytes)
+
+
+class Interruption:
+    """How a runner ends the commands that it waits for: a run that must end does not sit out a long fetch."""
+
+    def __init__(self) -> None:
+        self._stopping: threading.Event | None = None
+        self._check: Callable[[], None] = _go_on
+
+    def set(self, stopping: threading.Event, check: Callable[[], None]) -> None:
+        """From now on `check` is called again and again while a command runs; it raises to end it."""
+        self._stopping, self._check = stopping, check
+
+    def begin(self) -> Callable[[], None]:
+        """What a command that begins now must call. One that begins after the stop is there to tidy up."""
+        return self._check if self._stopping is not None and not self._stopping.is_set() else _go_on
+
+
+def _go_on() -> None:
+    return None
+
+
+_interruption = Interruption()
+
+
+def interrupt_by(stopping: threading.Event, check: Callable[[], None]) -> None:
+    """In a runner: end the commands of `run` when `stopping` is set, by the exception that `check` raises."""
+    _interruption.set(stopping, check)
 
 
 class Child:

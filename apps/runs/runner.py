@@ -19,6 +19,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.access.errors import PanelError
+from apps.runs import process
 from apps.runs.errors import RunFailed, RunTaken, RunTimedOut
 from apps.runs.folders import run_folder
 from apps.runs.kinds import kind_named
@@ -69,6 +70,7 @@ class Runner:
 
     def carry_out(self) -> None:
         os.environ[MARKER] = self._work.marker[MARKER]
+        process.interrupt_by(self._work.stopping, self._work.check)
         adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda got, _: self._watcher.terminate(signal.Signals(got).name))

@@ -122,6 +122,19 @@ def test_stop_calls_what_the_work_waits_in(request_run: Requester) -> None:
     assert "Traceback" not in log_text(run)
 
 
+def test_stop_ends_a_command_whose_output_is_awaited(request_run: Requester) -> None:
+    run = request_run("captures")
+    with runner_of(run):
+        wait_until(lambda: Step.objects.filter(run=run, state="running").exists())
+        began = time.monotonic()
+        run_stop(run=run, actor=OPERATOR)
+        wait_for_state(run)
+        assert time.monotonic() - began < 6
+    assert run.state == "stopped"
+    assert log_text(run, stream="out") == "tidied\n"
+    assert "by force" not in log_text(run)
+
+
 @pytest.mark.parametrize("do", ["shell", "silent"])
 def test_sigterm_of_the_runner_is_a_stop_by_the_system(request_run: Requester, do: str) -> None:
     run = request_run(do, params={"script": "echo up; sleep 600"})

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apps.access.decision import Decision, RuleResult
 from apps.access.errors import InputError
+from apps.runs import process
 from apps.runs.errors import RunFailed
 from apps.runs.kinds import RunKind
 from apps.runs.models import Run
@@ -94,6 +95,16 @@ def _hangs(work: Work) -> None:
         time.sleep(600)
 
 
+def _captures(work: Work) -> None:
+    """Waits for a command whose output is captured, and tidies up with another."""
+    try:
+        with work.step("one"):
+            process.run(["sleep", "600"], timeout=600)
+    finally:
+        done = process.run(["echo", "tidied"], timeout=10)
+        work.log.out(done.out)
+
+
 def _silent(work: Work) -> None:
     with work.step("one"):
         while True:
@@ -135,6 +146,7 @@ ACTS: dict[str, Callable[[Work], None]] = {
     "bad_input": _bad_input,
     "exits": _exits,
     "hangs": _hangs,
+    "captures": _captures,
     "silent": _silent,
     "callback": _callback,
     "talks": _talks,
