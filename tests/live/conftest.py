@@ -12,6 +12,8 @@ from django.utils import timezone
 from apps.access.models import Subject
 from apps.runs import live
 from apps.runs.models import Run
+from tests.browser.conftest import chromium, surf  # noqa: F401 - fixtures
+from tests.live.server import collected_static, web_server  # noqa: F401 - fixtures
 from tests.live.writer import Log
 
 

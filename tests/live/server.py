@@ -55,8 +55,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def server_start(data: Path) -> WebServer:
-    port, log = free_port(), data / "web.log"
+def server_start(data: Path, port: int = 0) -> WebServer:
+    port, log = port or free_port(), data / "web.log"
     argv = [sys.executable, "-m", "uvicorn", "deploypanel.asgi:application", "--port", str(port)]
     argv += ["--log-level", "warning", "--timeout-graceful-shutdown", "3"]
     with log.open("wb") as file:

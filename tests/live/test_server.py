@@ -12,7 +12,7 @@ import websockets
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from tests.live.server import WebServer, collected_static, session_of, web_server  # noqa: F401 - fixtures
+from tests.live.server import WebServer, server_start, session_of
 from tests.live.writer import Log, in_database
 
 pytestmark = [pytest.mark.database, pytest.mark.panel, pytest.mark.django_db(transaction=True)]
@@ -35,7 +35,7 @@ def sequence(messages: list[dict[str, Any]]) -> list[int]:
     return [chunk["seq"] for message in messages for chunk in message.get("chunks", [])]
 
 
-async def test_line_reaches_fifty_viewers_quickly(web_server: WebServer, owner: User, log: Log) -> None:  # noqa: F811
+async def test_line_reaches_fifty_viewers_quickly(web_server: WebServer, owner: User, log: Log) -> None:
     session = await in_database(session_of, owner)
     delays: list[float] = []
 
@@ -67,7 +67,7 @@ async def test_line_reaches_fifty_viewers_quickly(web_server: WebServer, owner: 
     assert late < 0.4
 
 
-async def test_viewer_who_does_not_read_loses_nothing(web_server: WebServer, owner: User, log: Log) -> None:  # noqa: F811
+async def test_viewer_who_does_not_read_loses_nothing(web_server: WebServer, owner: User, log: Log) -> None:
     """Far more than sockets and mailbox hold: the server must wait, not gather, and go on from the database."""
     session = await in_database(session_of, owner)
     async with connect(web_server, log.run.pk, session, max_queue=1) as socket:
@@ -83,12 +83,10 @@ async def test_viewer_who_does_not_read_loses_nothing(web_server: WebServer, own
 
 
 async def test_restart_of_the_server_loses_and_doubles_nothing(
-    web_server: WebServer,  # noqa: F811
+    web_server: WebServer,
     owner: User,
     log: Log,
 ) -> None:
-    from tests.live.server import server_start
-
     session = await in_database(session_of, owner)
     await in_database(log.many, chunks=5)
     async with connect(web_server, log.run.pk, session) as socket:
@@ -109,7 +107,7 @@ async def test_restart_of_the_server_loses_and_doubles_nothing(
     assert got == [1, 2, 3, 4, 5, 6]
 
 
-async def test_page_of_another_site_is_refused(web_server: WebServer, owner: User, log: Log) -> None:  # noqa: F811
+async def test_page_of_another_site_is_refused(web_server: WebServer, owner: User, log: Log) -> None:
     session = await in_database(session_of, owner)
     cookie = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={session}", "Origin": "http://localhost:1"}
     with pytest.raises(websockets.InvalidStatus) as refused:
@@ -117,14 +115,14 @@ async def test_page_of_another_site_is_refused(web_server: WebServer, owner: Use
     assert refused.value.response.status_code == 403
 
 
-async def test_anonymous_gets_a_code(web_server: WebServer, log: Log) -> None:  # noqa: F811
+async def test_anonymous_gets_a_code(web_server: WebServer, log: Log) -> None:
     async with connect(web_server, log.run.pk, "") as socket:
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await socket.recv()
     assert closed.value.rcvd.code == 4401
 
 
-async def test_huge_log_is_streamed_as_text(web_server: WebServer, owner: User, log: Log) -> None:  # noqa: F811
+async def test_huge_log_is_streamed_as_text(web_server: WebServer, owner: User, log: Log) -> None:
     import psutil
     import requests
 

@@ -82,7 +82,7 @@ class Log:
     def step(self, host: str, stage: str, state: str, **values: Any) -> None:
         with transaction.atomic():
             Step.objects.update_or_create(
-                run=self.run, host=host, stage=stage, defaults={"position": 0, "state": state, **values}
+                run=self.run, host=host, stage=stage, defaults={"position": 0, "state": state} | values
             )
             Run.objects.filter(pk=self.run.pk).update(steps_version=F("steps_version") + 1)
             ring_viewers(self.run.pk)
