@@ -61,10 +61,12 @@ class GitServer:
                 if outer.redirect_to:
                     self.send_response(302)
                     self.send_header("Location", outer.redirect_to + self.path)
+                    self.send_header("Content-Length", "0")
                     self.end_headers()
                 elif token and authorization != expected:
                     self.send_response(401)
                     self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                    self.send_header("Content-Length", "0")
                     self.end_headers()
                 else:
                     self._backend()
