@@ -30,18 +30,32 @@ def boot_id() -> str:
 
 
 def own_start_time() -> float:
-    """When this process started, in seconds since the epoch."""
-    return psutil.Process().create_time()
+    """When this process started, in seconds since the machine's boot."""
+    return _start_time(os.getpid()) or 0.0
 
 
 def is_alive(pid: int, started: float | None) -> bool:
-    """Whether the process of that pid is there, is the one that started then, and is no zombie."""
+    """Whether the process of that pid is there, is the one that started then (since the boot), and is no zombie."""
+    found = _start_time(pid)
+    if found is None or (started is not None and abs(found - started) >= 1):
+        return False
     try:
-        process = psutil.Process(pid)
-        same = started is None or abs(process.create_time() - started) < 1
-        return same and process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+        return not _is_zombie(psutil.Process(pid))
     except psutil.Error:
         return False
+
+
+def _start_time(pid: int) -> float | None:
+    """Seconds from the boot to the process's start; None when there is no such process.
+
+    Read from the kernel and not as a time of day: setting the clock must not make a runner look like another.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    ticks = int(stat.rpartition(")")[2].split()[19])  # after the name, which may hold anything
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def leftovers(marker: str, session: int | None = None, since: float | None = None) -> list[psutil.Process]:
@@ -124,7 +138,7 @@ def _bury() -> bool:
 
 def _is_zombie(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        return process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
     except psutil.Error:
         return True
 
@@ -144,7 +158,5 @@ def _session_of(pid: int) -> int | None:
 
 
 def _session_reused(session: int, since: float) -> bool:
-    try:
-        return abs(psutil.Process(session).create_time() - since) >= 1
-    except psutil.Error:
-        return False
+    found = _start_time(session)
+    return found is not None and abs(found - since) >= 1

@@ -70,7 +70,7 @@ class Run(models.Model):
     machine = models.CharField(max_length=120, blank=True)
     boot_id = models.CharField(max_length=40, blank=True)
     pid = models.PositiveIntegerField(null=True)
-    pid_started = models.FloatField(null=True)  # seconds since the epoch, as psutil gives it
+    pid_started = models.FloatField(null=True)  # seconds since the boot
     heartbeat_at = models.DateTimeField(null=True)
 
     last_seq = models.PositiveIntegerField(default=0)

@@ -243,7 +243,7 @@ class Child:
 def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> int:
     """Start a program that outlives us, in a session of its own, what it says appended to `log`; its pid."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
         process = subprocess.Popen(
             list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
         )

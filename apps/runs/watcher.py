@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from apps.runs.work import Work
 
 logger = logging.getLogger(__name__)
-BEAT = 0.5  # seconds
+LOOK = 0.5  # seconds between two looks at the run's row
+BEAT = 1.0  # seconds between two beats
 PATIENCE = 10.0  # seconds beyond the grace, in which the work must come back after a stop
 
 
@@ -38,6 +39,7 @@ class Watcher:
         self._run_id, self._token = work.run.pk, work.run.token
         self._on_taken, self._on_stuck = on_taken, on_stuck
         self._began = time.monotonic()
+        self._beaten_at = 0.0
         self._told_at: float | None = None
         self._terminated = ""
         self._over = threading.Event()  # nothing ends the work any more
@@ -68,7 +70,7 @@ class Watcher:
         try:
             while not self._stopped:
                 self._look()
-                self._wake.wait(BEAT)
+                self._wake.wait(LOOK)
                 self._wake.clear()
         finally:
             connection.close()
@@ -89,13 +91,15 @@ class Watcher:
 
     def _beat(self) -> None:
         mine = Run.objects.filter(pk=self._run_id, token=self._token, state__in=ALIVE)
-        if not mine.update(heartbeat_at=timezone.now()):
+        if time.monotonic() - self._beaten_at >= BEAT:
+            self._beaten_at = time.monotonic()
+            mine.update(heartbeat_at=timezone.now())
+        row = mine.values_list("state", "stop_requested_by").first()
+        if row is None:
             if not self._stopped:
                 self._on_taken()
-            return
-        state, name = mine.values_list("state", "stop_requested_by").get()
-        if state == RunState.STOPPING:
-            self._tell(RunStopped(f"Stopped by {name}."))
+        elif row[0] == RunState.STOPPING:
+            self._tell(RunStopped(f"Stopped by {row[1]}."))
 
     def _stop_by_system(self) -> None:
         reason = f"The system ended the runner ({self._terminated})."

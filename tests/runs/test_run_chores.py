@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -28,6 +28,7 @@ from apps.runs.services import (
 )
 from apps.runs.states import RunState
 from tests.runs.conftest import Requester
+from tests.support.kinds import Trial
 from tests.support.runner import log_text
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -209,3 +210,17 @@ def test_prune_removes_folders_that_nobody_works_in(request_run: Requester) -> N
         os.utime(root / name, (day_ago, day_ago))
     runs_prune(NOW())
     assert {folder.name for folder in root.iterdir()} == {f"run-{run.pk}", "run-99998", "other"}
+
+
+def test_waiting_run_goes_on_waiting_when_the_database_is_away(
+    request_run: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: Trial, run: Run) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Trial, "admit", away)
+    run = request_run(not_before=NOW())
+    with pytest.raises(OperationalError):
+        run_advance_waiting(NOW())
+    run.refresh_from_db()
+    assert run.state == "waiting"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
 
 from apps.runs.bell import ring_viewers
@@ -30,6 +31,7 @@ RINGS_AT_ONCE = 20
 QUEUE_FULL = 50  # waiting tasks: nobody takes them, more rings do not help
 PRUNE_BATCH = 20  # runs
 CHUNKS_BATCH = 500
+PRUNE_TIME = 2.0  # seconds: the clock has other chores
 FOLDER_AGE = timedelta(days=1)
 
 
@@ -54,7 +56,11 @@ def runs_ring_queued(now: datetime) -> int:
 
 
 def runs_prune(now: datetime) -> int:
-    """Delete runs that ended longer ago than RUN_KEEP_DAYS, with their logs, in small transactions; how many."""
+    """Delete runs that ended longer ago than RUN_KEEP_DAYS, with their logs, in small transactions; how many.
+
+    Stops after PRUNE_TIME; the next call goes on.
+    """
+    deadline = time.monotonic() + PRUNE_TIME
     _folders_prune(now)
     old = Run.objects.filter(state__in=ENDED, ended_at__lt=now - timedelta(days=settings.RUN_KEEP_DAYS))
     count = 0
@@ -62,6 +68,8 @@ def runs_prune(now: datetime) -> int:
         # Chunks first and in batches: one run's log may have a hundred thousand rows.
         while chunks := list(LogChunk.objects.filter(run_id__in=ids).values_list("pk", flat=True)[:CHUNKS_BATCH]):
             LogChunk.objects.filter(pk__in=chunks).delete()
+            if time.monotonic() > deadline:
+                return count
         Run.objects.filter(pk__in=ids).delete()
         count += len(ids)
     return count
@@ -70,6 +78,8 @@ def runs_prune(now: datetime) -> int:
 def _advance(run: Run, now: datetime) -> bool:
     try:
         decision = kind_named(run.kind).admit(run)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: no fault of the run's
     except Exception as error:  # one bad row must not keep the others waiting
         logger.exception("Run %s: the gate could not be asked.", run.pk)
         _refuse(run, f"The gate could not be asked: {error}")
