@@ -6,8 +6,9 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import NotRelationField, get_fields_from_path, quote, unquote
 from django.contrib.auth.models import User
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Q
 from django.http import Http404
 from django.urls import path, reverse
@@ -16,7 +17,7 @@ from unfold.admin import ModelAdmin as ThemeModelAdmin
 from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from apps.access import audit
 from apps.access.actor import Actor, Door
@@ -56,7 +57,7 @@ def actor_of(request: HttpRequest) -> Actor:
 
 def checkbox_list() -> Any:
     """A widget for a few choices: all of them with a box each."""
-    return UnfoldAdminCheckboxSelectMultiple()
+    return UnfoldAdminCheckboxSelectMultipleWidget()
 
 
 class ModelAdmin(ThemeModelAdmin):
@@ -90,6 +91,22 @@ class ModelAdmin(ThemeModelAdmin):
             subject=obj if isinstance(obj, Subject) else None,
             detail={"object": str(obj)[:200], "changes": message or []},
         )
+
+
+class VisibleRelatedFilter(admin.RelatedFieldListFilter):
+    """Offers the related rows that this person may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
+        related = model_admin.admin_site._registry.get(field.remote_field.model)
+        if related is None or not related.has_view_permission(request):
+            return []
+        rows = related.get_queryset(request).order_by().values("pk")
+        choices: list[Any] = field.get_choices(
+            include_blank=False,
+            ordering=self.field_admin_ordering(field, request, model_admin),
+            limit_choices_to={"pk__in": rows},
+        )
+        return choices
 
 
 class ScopedModelAdmin(ModelAdmin):
@@ -222,6 +239,19 @@ class ScopedModelAdmin(ModelAdmin):
 
         return checked
 
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Filters by something related offer what may be seen, not all there is."""
+        return [self._scoped_filter(item) for item in super().get_list_filter(request)]
+
+    def _scoped_filter(self, item: Any) -> Any:
+        if not isinstance(item, str):
+            return item
+        try:
+            field: Any = get_fields_from_path(self.model, item)[-1]
+        except (FieldDoesNotExist, NotRelationField):
+            return item
+        return (item, VisibleRelatedFilter) if field.is_relation else item
+
     # --- what may be chosen -----------------------------------------------------------------
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -238,14 +268,16 @@ class ScopedModelAdmin(ModelAdmin):
 
     def _scope_choices(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
         model = db_field.remote_field.model
-        related = self.admin_site._registry.get(model)
-        if "queryset" in kwargs or related is None:
+        if "queryset" in kwargs or _is_superuser(request):
             return
-        visible, edited = related.get_queryset(request), request.__dict__.get("_edited")
-        chosen = Q()
+        edited, related = request.__dict__.get("_edited"), self.admin_site._registry.get(model)
+        visible = model._default_manager.none()
+        if related is not None and related.has_view_permission(request):
+            visible = related.get_queryset(request)
+        chosen = Q(pk=request.user.pk) if model is User else Q()
         if isinstance(edited, self.model):
             held = getattr(edited, db_field.name)
-            chosen = Q(pk__in=held.all().values("pk") if db_field.many_to_many else [held.pk] if held else [])
+            chosen |= Q(pk__in=held.all().values("pk") if db_field.many_to_many else [held.pk] if held else [])
         kwargs["queryset"] = model._default_manager.filter(Q(pk__in=visible.order_by().values("pk")) | chosen)
 
 

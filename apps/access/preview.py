@@ -17,7 +17,7 @@ class Bar:
 
     left: float
     width: float
-    text: str  # 08:00–18:30
+    text: str  # 08:00–18:30, or “until 02:00” for the end of a night
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,6 @@ def _bars(calendar: Hours, date: dt.date) -> list[Bar]:
             end_at = min(float(DAY_SECONDS), (end - midnight).total_seconds())
             if start_at < end_at:
                 left, width = start_at / DAY_SECONDS * 100, (end_at - start_at) / DAY_SECONDS * 100
-                found.append(Bar(round(left, 2), round(width, 2), f"{start:%H:%M}–{end:%H:%M}"))
+                text = f"{start:%H:%M}–{end:%H:%M}" if start >= midnight else f"until {end:%H:%M}"
+                found.append(Bar(round(left, 2), round(width, 2), text))
     return found

@@ -127,7 +127,7 @@ def test_debug_page_and_logs_show_no_key_and_no_secret(
     repository: Repository, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.DEBUG = True
-    settings.DATABASES["default"]["PASSWORD"] = "database-password"
+    settings.BROKER_PASSWORD = Fernet.generate_key().decode()
     other_key(settings)
     row = Repository.objects.get()
     try:
@@ -137,10 +137,9 @@ def test_debug_page_and_logs_show_no_key_and_no_secret(
         request = RequestFactory().get("/", HTTP_COOKIE="sessionid=cookie-of-someone")
         reporter = ExceptionReporter(request, type(error), error, error.__traceback__)
         page = reporter.get_traceback_html() + reporter.get_traceback_text()
-    for hidden in (SECRET, settings.KEY_RING, settings.SECRET_KEY):
+    for hidden in (SECRET, settings.KEY_RING, settings.SECRET_KEY, settings.BROKER_PASSWORD):
         assert hidden not in page
         assert hidden not in caplog.text
-    del settings.DATABASES["default"]["PASSWORD"]
 
 
 # --- rotation ---------------------------------------------------------------------------------

@@ -64,12 +64,11 @@ class FreezeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in 
 class FreezeAdmin(ScopedModelAdmin):
     subject_field = "subject"
     form = FreezeForm
-    list_display = ("state", "what", "reason", "starts_at", "until", "author_name", "end_button")
+    list_display = ("state", "what", "reason", "starts_at", "until", "author", "end_button")
     list_display_links = ("what",)
     list_filter = (StateFilter,)
     search_fields = ("reason", "subject__path", "author_name")
-    fields = ("subject", "reason", "starts_at", "ends_at", "author_name")
-    readonly_fields = ("author_name",)
+    readonly_fields = ("author",)
     list_select_related = ("subject",)
     actions = None
     list_fullwidth = True
@@ -103,10 +102,14 @@ class FreezeAdmin(ScopedModelAdmin):
             kwargs["queryset"] = subjects_visible(request.user, least=Level.CONFIGURE).order_by("path")
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "subject":
+            field.label = "What"
             field.required = not request.user.is_superuser
             field.empty_label = "Everything" if request.user.is_superuser else field.empty_label
             field.help_text = "A repository's freeze holds for all its environments."
         return field
+
+    def get_fields(self, request: HttpRequest, obj: Freeze | None = None) -> list[str]:
+        return ["subject", "reason", "starts_at", "ends_at", *(["author"] if obj else [])]
 
     # --- acts ----------------------------------------------------------------------------------
 
@@ -157,6 +160,10 @@ class FreezeAdmin(ScopedModelAdmin):
     @display(description="frozen", ordering="subject__path")
     def what(self, freeze: Freeze) -> str:
         return freeze.subject.path if freeze.subject else "Everything"
+
+    @display(description="author", ordering="author_name")
+    def author(self, freeze: Freeze) -> str:
+        return freeze.author_name
 
     @display(description="until", ordering="ends_at")
     def until(self, freeze: Freeze) -> Any:

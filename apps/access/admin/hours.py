@@ -7,13 +7,15 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.html import format_html
 
 from apps.access.admin_site import ScopedModelAdmin, display
-from apps.access.hours import Hours, is_open
+from apps.access.hours import Hours, closes_at, is_open, moment_words, opens_at
 from apps.access.levels import Level
 from apps.access.models import BusinessHours
+from apps.access.permissions import subjects_visible
 from apps.access.preview import days_ahead
 from apps.access.selectors import hours_visible
 from apps.access.windows import DAY_NAMES, DAYS
@@ -88,7 +90,7 @@ class HoursForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in t
 class BusinessHoursAdmin(ScopedModelAdmin):
     form = HoursForm
     model_permissions = True
-    list_display = ("name", "now", "timezone", "holidays", "used_by")
+    list_display = ("name", "now", "next_change", "timezone", "holidays", "used_by")
     search_fields = ("name", "timezone")
     change_form_outer_after_template = "access/hours_preview.html"
     fieldsets = (
@@ -130,7 +132,8 @@ class BusinessHoursAdmin(ScopedModelAdmin):
         return bool(request.user.has_perm(f"access.{act}_businesshours"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("subjects")
+        visible = Prefetch("subjects", queryset=subjects_visible(request.user).order_by("path"))
+        return self.scope(request, BusinessHours.objects.prefetch_related(visible), self.view_level)
 
     # --- what is shown -------------------------------------------------------------------------
 
@@ -150,6 +153,17 @@ class BusinessHoursAdmin(ScopedModelAdmin):
         except (ValueError, KeyError) as error:
             allowed, reason = False, f"Cannot be read: {error}"
         return format_html('<span class="dp-badge dp-{}">{}</span>', "good" if allowed else "idle", reason)
+
+    @display(description="next change")
+    def next_change(self, hours: BusinessHours) -> str:
+        try:
+            calendar, now = Hours.of(hours), timezone.now()
+        except (ValueError, KeyError):
+            return "–"
+        if moment := closes_at(calendar, now):
+            return f"closes {moment_words(moment, calendar.zone, now)}"
+        moment = opens_at(calendar, now)
+        return f"opens {moment_words(moment, calendar.zone, now)}" if moment and moment > now else "–"
 
     @display(description="holidays")
     def holidays(self, hours: BusinessHours) -> str:
