@@ -105,6 +105,7 @@
       const open = betweenBox.querySelector("details")?.open;
       betweenBox.innerHTML = data.html; // made by the panel's own template, everything in it escaped
       if (open) betweenBox.querySelector("details").open = true;
+      tellDialog();
     } catch (error) {
       if (mine === compared) betweenBox.replaceChildren(element("p", "dp-banner dp-banner-warn", error.message));
     }
@@ -132,11 +133,17 @@
     return newest ? `The newest on ${branch.value}: ${what} (as of the last fetch)` : what;
   }
 
+  // A comparison that was still on its way when the dialog opened completes it when it arrives.
+  function tellDialog() {
+    const dialog = document.getElementById("deploy-dialog");
+    dialog.querySelector("[data-commit]").textContent = named();
+    dialog.querySelector("[data-brings]").textContent = brings();
+  }
+
   form.addEventListener("dp:confirm", (event) => {
     const { dialog, submitter } = event.detail;
-    dialog.querySelector("[data-commit]").textContent = named();
+    tellDialog();
     dialog.querySelector("[data-target]").textContent = target.selectedOptions[0].textContent.trim();
-    dialog.querySelector("[data-brings]").textContent = brings();
     const note = dialog.querySelector("[data-override]");
     const yes = dialog.querySelector("[data-yes]");
     const overriding = submitter && submitter.name === "overriding";

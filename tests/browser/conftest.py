@@ -26,6 +26,7 @@ SWITCHES = [
     "--no-first-run",
     "--no-default-browser-check",
 ]
+FAILED = pytest.StashKey[bool]()
 DESK = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -160,11 +161,21 @@ def chromium() -> Iterator[Any]:
         playwright.stop()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Leaves word of a failure for `surf`, which then keeps a picture of what was there to see."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
-def surf(chromium: Any) -> Iterator[Callable[..., Surfer]]:
+def surf(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Surfer]]:
     """`surf(base, dark=False, phone=False)` opens a fresh browser profile; its script errors fail the test."""
     errors: list[str] = []
     contexts = []
+    opened: list[Surfer] = []
 
     def open_one(base: str, *, dark: bool = False, phone: bool = False, script: bool = True) -> Surfer:
         context = chromium.new_context(
@@ -178,9 +189,13 @@ def surf(chromium: Any) -> Iterator[Callable[..., Surfer]]:
         page.set_default_timeout(float(os.environ.get("BROWSER_TIMEOUT", "10000")))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        return Surfer(page, base)
+        opened.append(Surfer(page, base))
+        return opened[-1]
 
     yield open_one
+    if request.node.stash.get(FAILED, False):
+        for surfer in opened:
+            surfer.shoot(f"failed-{request.node.name}")
     for context in contexts:
         context.close()
     assert errors == []

@@ -75,7 +75,7 @@ def busy(owner: User, git_repo: Callable[..., GitRepo]) -> Environment:
         subject=api.subject, reason="Payment provider migrates tonight.", starts_at=timezone.now(), author_name="owner"
     )
     here = prod.deployed_commit
-    rows.releases_make(prod, {"web-b1": here, "web-b2": here, "web-b3": here, "web-g1": here, "web-g2": past})
+    rows.releases_make(prod, {"web-b1": here, "web-b2": here, "web-b3": here, "web-g1": here, "web-g2": repo.shas[50]})
     prod.host_releases.filter(host__name="web-g1").update(error="Connection timed out after 10 s (10.0.0.1:22).")
     kept = [
         {"commit": commit, "branch": "main", "folder": f"/srv/{commit[:8]}", "deployed_at": at}
