@@ -12,10 +12,10 @@ import time
 from contextlib import closing
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 
+from apps.runs.machine import is_alive
 from tests.support.panel import Panel, wait_for
 
 pytestmark = [pytest.mark.database, pytest.mark.panel]
@@ -144,7 +144,7 @@ def test_panel_killed_in_the_middle_of_a_run_with_its_runner(trials: Trials) -> 
     trials.wait([run_id], "lost", limit=30)
     wait_for(lambda: told.exists() and "settle lost" in told.read_text(), 30, panel.output)
     assert told.read_text() == "clean_up lost\nsettle lost\n"
-    assert not psutil.pid_exists(int(pids.read_text()))
+    assert not is_alive(int(pids.read_text()), None)
     trials.wait(trials.ask(do="nothing"), "succeeded")
 
 
