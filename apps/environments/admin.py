@@ -14,7 +14,11 @@ from django.utils.html import format_html, format_html_join
 from apps.access.admin_site import ScopedModelAdmin
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
-from apps.environments import acts, views
+from apps.environments import (
+    acts,
+    admin_hosts,  # noqa: F401 - registers hosts and clusters
+    views,
+)
 from apps.environments.forms import EnvironmentForm, LinesField
 from apps.environments.models import Deployment, Environment
 from apps.environments.wording import age, badge, short, state_badge, took
@@ -49,6 +53,7 @@ class EnvironmentAdmin(ScopedModelAdmin):
     search_fields = ("path", "branch", "target_path", "deployed_commit")
     search_help_text = "Repository, name, branch, folder or deployed commit"
     ordering = ("repository__name", "order", "name")
+    autocomplete_fields = ("clusters",)
     show_full_result_count = True
     fieldsets: ClassVar = (
         (None, {"fields": ("repository", "name", "order", "branch", "hours")}),

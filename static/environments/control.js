@@ -154,6 +154,15 @@
     yes.textContent = waiting ? "Deploy when it opens" : "Deploy";
   });
 
+  // A deployment that ends while the page is open moves the mark in the list.
+  const deployedNow = () => document.querySelector("#control-head [data-deployed]").dataset.deployed;
+  let deployed = deployedNow();
+  document.addEventListener("dp:live", () => {
+    if (deployedNow() === deployed || document.querySelector("dialog[open]")) return;
+    deployed = deployedNow();
+    load(1).then(compare);
+  });
+
   list.addEventListener("change", (event) => { wanted = event.target.value; ref.value = ""; compare(); });
   branch.addEventListener("change", () => { wanted = ""; search.value = ""; ref.value = ""; load(1).then(compare); });
   search.addEventListener("input", later(() => load(1), 250));
