@@ -43,6 +43,7 @@ class SshKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in 
         if data.get("generate"):
             if given and not held:
                 raise forms.ValidationError("Either a key of your own or a new one, not both.")
+            self.errors.pop("private_key", None)  # that the old one cannot be read does not matter any more
             data["private_key"] = private_key_make()
         elif not given and "private_key" not in self.errors:
             self.add_error("private_key", "Paste a private key, or let the panel make one.")

@@ -95,6 +95,8 @@ class UserAdmin(SuperusersOnly, BaseUserAdmin):  # type: ignore[type-arg]  # gen
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     search_fields = ("username", "first_name", "last_name", "email")
     filter_horizontal = ()
+    # Named here again: the theme's empty one comes first in the order of inheritance.
+    add_fieldsets = ((None, {"fields": ("username", "usable_password", "password1", "password2", "is_staff")}),)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
