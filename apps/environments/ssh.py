@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import time
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import paramiko
@@ -31,7 +32,7 @@ from apps.environments.errors import (
     KeyUnusable,
 )
 from apps.environments.remote_output import Kept, Outcome
-from apps.environments.remote_script import command_line
+from apps.environments.remote_script import DONE, script_line, script_text, shell_command
 
 if TYPE_CHECKING:
     import threading
@@ -233,6 +234,7 @@ class HostConnection:
         self._stack = stack
         self._heard = time.monotonic()
         self._asked = 0.0
+        self._shell: paramiko.Channel | None = None
         read = transport.packetizer.read_message
 
         def read_and_note() -> Any:
@@ -270,22 +272,38 @@ class HostConnection:
         When `stop` is set the script's process group gets TERM, after `grace` seconds KILL. After
         `timeout` seconds likewise, and HostSilent is raised. Raises HostCutOff when the connection breaks.
         """
-        out, err = Kept(on_out), Kept(on_err)
-        channel = self._start(command_line(script, args, env=env, grace=grace))
+        mark = f"\x1e{token_hex(12)}"
+        out, err = Kept(mark, on_out), Kept(mark, on_err)
+        channel = self._send(script_line(mark, script_text(script, args, env), grace))
+        stopped = True
         try:
             stopped = self._follow(channel, out, err, stop=stop, grace=grace, timeout=timeout)
-            status = self._status(channel, stopped)
+            status = self._status(out.status, stopped)
         finally:
-            channel.close()
+            out.close()
+            err.close()
+            if stopped or not out.ended:
+                self._shell_close()
+            else:
+                with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+                    channel.sendall(DONE)
         return Outcome(status=status, out=out.text(), err=err.text(), stopped=stopped)
 
-    def _start(self, command: str) -> paramiko.Channel:
+    def _send(self, line: bytes) -> paramiko.Channel:
+        """Give the host's shell a script; start one where there is none."""
         try:
-            channel = self.transport.open_session()
-            channel.exec_command(command)
+            if self._shell is None:
+                self._shell = self.transport.open_session()
+                self._shell.exec_command(shell_command())
+            self._shell.sendall(line)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._cut(error) from None
-        return channel
+        return self._shell
+
+    def _shell_close(self) -> None:
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
 
     def _follow(
         self,
@@ -301,12 +319,12 @@ class HostConnection:
         poll = select.poll()
         poll.register(channel.fileno(), select.POLLIN)
         deadline = time.monotonic() + timeout if timeout else None
-        given_up: float | None = None  # when a stopped script that does not end is left to the guard
+        given_up: float | None = None  # when a stopped script that does not end is left to the host's shell
         while not self._drain(channel, out, err):
             now = time.monotonic()
             late = deadline is not None and now > deadline
             if given_up is None and (late or (stop is not None and stop.is_set())):
-                channel.shutdown_write()  # the guard on the host reads the end of its input
+                channel.shutdown_write()  # the shell on the host reads the end of its input
                 given_up = now + grace + 3
             if given_up is not None and now > given_up:
                 break
@@ -320,20 +338,12 @@ class HostConnection:
 
     def _drain(self, channel: paramiko.Channel, out: Kept, err: Kept) -> bool:
         """Pass on what is there. True when there will be no more."""
+        over = channel.eof_received or channel.closed or not self.transport.is_active()
         while channel.recv_ready():
             out.take(channel.recv(65536))
         while channel.recv_stderr_ready():
             err.take(channel.recv_stderr(65536))
-        if channel.recv_ready() or channel.recv_stderr_ready():
-            return False
-        if channel.eof_received or channel.closed or not self.transport.is_active():
-            # The channel's descriptor is readable from here on: wait for the status itself instead.
-            return channel.status_event.wait(POLL)
-        if channel.exit_status_ready():
-            # It ended, but something it left behind holds its output open: a short grace for the last lines.
-            time.sleep(POLL)
-            return not (channel.recv_ready() or channel.recv_stderr_ready())
-        return False
+        return over or (out.ended and err.ended)
 
     def _listen(self, now: float) -> None:
         """Ask a silent host for a sign of life; raises HostCutOff after three without one."""
@@ -349,12 +359,10 @@ class HostConnection:
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
                 self.transport._send_user_message(message)  # type: ignore[attr-defined]  # global_request() would block
 
-    def _status(self, channel: paramiko.Channel, stopped: bool) -> int | None:
-        if channel.status_event.is_set() and channel.exit_status >= 0:
-            return int(channel.exit_status)
-        if stopped:
-            return None
-        # A channel without a status: either all is cut off, or the host killed the session alone.
+    def _status(self, told: int | None, stopped: bool) -> int | None:
+        if told is not None or stopped:
+            return told
+        # No status: either all is cut off, or the host ended the session alone.
         time.sleep(POLL)
         if not self.transport.is_active():
             raise self._cut(self.transport.get_exception() or "connection closed")

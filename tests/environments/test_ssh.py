@@ -94,6 +94,9 @@ def test_run_ends_although_a_daemon_holds_its_output(sshd_fleet: Start) -> None:
         done = connection.run("sleep 3 & echo started", env={"DEPLOYPANEL_RUN": "daemon"})
         assert done.out == "started\n"
         assert time.monotonic() - started < 2.5
+    time.sleep(0.5)
+    assert marked("daemon")  # a script may leave a service running
+    assert gone("daemon", 4)
 
 
 def test_stop_ends_the_script_and_its_children(sshd_fleet: Start) -> None:
@@ -245,3 +248,73 @@ def test_jump_host(sshd_fleet: Start) -> None:
     gate.host_key = ""
     with pytest.raises(HostKeyMissing, match="web1"):
         ssh.connect(inner)
+
+
+EVERY_BYTE = bytes(range(1, 256)).decode("utf-8", "surrogateescape")
+HOSTILE = [
+    "",
+    " ",
+    "a b",
+    "$(id)",
+    "`id`",
+    "a;touch x",
+    "'",
+    '"',
+    "\\",
+    "\\n",
+    "%b %s",
+    "\n",
+    "a\n\nb\n",
+    "-n",
+    "ünï—code",
+    "*",
+]
+
+
+def test_hostile_values_arrive_as_they_are(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    with ssh.connect(host) as connection:
+        for values in (HOSTILE, [EVERY_BYTE]):
+            got = bytearray()
+            done = connection.run(
+                'for one in "$@"; do printf "%s|" "$one"; done; printf "%s" "$NAME"',
+                values,
+                env={"NAME": values[-1]},
+                on_out=got.extend,
+            )
+            assert done.ok
+            expected = "".join(f"{value}|" for value in values) + values[-1]
+            assert bytes(got) == expected.encode("utf-8", "surrogateescape")
+
+
+def test_one_shell_serves_many_scripts_that_know_nothing_of_each_other(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    with ssh.connect(host) as connection:
+        assert connection.run("x=1; cd /; exit 3").status == 3
+        assert connection.run('printf "[$x]"; printf no-newline >&2').out == "[]"
+        assert connection.run("kill -9 $$").status == 137
+        assert connection.run("cat; echo done").out == "done\n"  # nothing of the next script is its input
+
+
+def test_after_a_stop_the_connection_still_works(sshd_fleet: Start) -> None:
+    [host] = sshd_fleet(1).declare()
+    stop = threading.Event()
+    stop.set()
+    with ssh.connect(host) as connection:
+        assert connection.run("sleep 99", stop=stop, grace=1).stopped
+        assert connection.run("echo again").out == "again\n"
+
+
+def test_a_shell_that_greets_or_refuses(sshd_fleet: Start) -> None:
+    fleet = sshd_fleet(1)
+    [host] = fleet.declare()
+    session = fleet[0].folder / "session"
+    plain = session.read_text()
+    session.write_text("echo Welcome; echo Hello >&2\n" + plain)
+    with ssh.connect(host) as connection:
+        done = connection.run("echo mine")
+        assert (done.out, done.err) == ("mine\n", "")
+    session.write_text("echo This account is closed.\nexit 1\n")
+    with ssh.connect(host) as connection:
+        done = connection.run("echo mine")
+        assert (done.status, done.out) == (255, "This account is closed.\n")
