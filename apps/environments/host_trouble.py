@@ -26,13 +26,16 @@ STAGE: dict[type[errors.HostError], str] = {
 BEFORE_THE_NETWORK = (errors.HostKeyMissing, errors.KeyUnusable)
 
 
-def trouble_checks(host: Host, error: errors.HostError) -> list[Check]:
-    """One failed check with its remedy, those before it as proved, those after it as not asked."""
+def trouble_checks(host: Host, error: errors.HostError, *, reached: bool = False) -> list[Check]:
+    """One failed check with its remedy, those before it as proved, those after it as not asked.
+
+    `reached`: the host has answered, even if this error says nothing about that.
+    """
     if host.jump_host is not None and error.host != host.name:
         failed = Check(name="jump host", result=Result.FAILED, detail=str(error), remedy=error.remedy)
         return [failed, *(_unasked(name) for name in ENTRY)]
     at = ENTRY.index(STAGE.get(type(error), "reachable"))
-    proved = Result.SKIPPED if isinstance(error, BEFORE_THE_NETWORK) else Result.OK
+    proved = Result.SKIPPED if isinstance(error, BEFORE_THE_NETWORK) and not reached else Result.OK
     checks = [Check(name=name, result=proved, detail=_before(name, proved)) for name in ENTRY[:at]]
     failed = Check(name=ENTRY[at], result=Result.FAILED, detail=error.problem, remedy=error.remedy)
     return [*checks, failed, *(_unasked(name) for name in ENTRY[at + 1 :])]

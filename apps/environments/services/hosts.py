@@ -15,7 +15,7 @@ from apps.access.decision import Decision, RuleResult
 from apps.access.errors import InputError, Refused
 from apps.access.levels import Level
 from apps.environments import ssh
-from apps.environments.errors import HostError
+from apps.environments.errors import HostError, HostKeyMissing
 from apps.environments.host_key import fingerprint_or_nothing, host_key_parse
 from apps.environments.host_reads import CONNECTABLE, environments_on
 from apps.environments.host_report import SCRIPT, Check, HostReport, Result, Target, answers, folders_of, judge
@@ -133,6 +133,8 @@ def _look_as(host: Host, user: str, targets: list[Target]) -> list[Check]:
             checks = _entry_checks(host, user)
             outcome = connection.run(SCRIPT, folders_of(targets), timeout=SCRIPT_TIMEOUT, grace=1)
             now = time.time()
+    except HostKeyMissing as error:
+        return _unknown_checks(host, error)
     except HostError as error:
         return trouble_checks(host, error)
     said = answers(outcome.out)
@@ -148,6 +150,15 @@ def _look_as(host: Host, user: str, targets: list[Target]) -> list[Check]:
             ),
         ]
     return [*checks, *judge(said, user=user, targets=targets, now=now)]
+
+
+def _unknown_checks(host: Host, error: HostKeyMissing) -> list[Check]:
+    """Nobody is logged in where no key is pinned; whether the host answers at all can be asked nevertheless."""
+    try:
+        ssh.host_keys_shown(host)
+    except HostError as worse:
+        return trouble_checks(host, worse)
+    return trouble_checks(host, error, reached=True)
 
 
 def _entry_checks(host: Host, user: str) -> list[Check]:
