@@ -107,6 +107,14 @@ class RepositoryAdmin(ScopedModelAdmin):
         response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
         return response
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "host_keys":
+            field.widget.attrs["rows"] = 3
+        if db_field.name == "ssh_key":
+            field.label = "SSH key"
+        return field
+
     def save_model(self, request: HttpRequest, obj: Repository, form: Any, change: Any) -> None:
         repository_save(repository=obj)
         if not change or {"url", "ssh_key", "host_keys", "username", "access_token"} & set(form.changed_data):

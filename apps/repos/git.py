@@ -8,6 +8,7 @@ paths behind `--`, so that none is taken for an option.
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,7 +161,7 @@ def _home() -> Path:
             return home
     except OSError:
         home.mkdir(parents=True, exist_ok=True)
-    fresh = home / f"gitconfig.{os.getpid()}"
+    fresh = home / f"gitconfig.{os.getpid()}.{threading.get_ident()}"
     fresh.write_text(CONFIG, encoding="utf-8")
     fresh.replace(config)
     return home

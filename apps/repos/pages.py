@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.db.models import Prefetch
 from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -22,6 +23,7 @@ from apps.repos import selectors
 from apps.repos.errors import GitError
 from apps.repos.post_receive import post_receive_script
 from apps.repos.remote import remote_parse
+from apps.runs.selectors import runs_visible
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from apps.repos.git import Commit
     from apps.repos.models import Repository
 
-PER_PAGE = 30  # commits
+PER_PAGE = 20  # commits
 REFS_SHOWN = 200
 DELIVERIES_SHOWN = 8
 FORGES = (
@@ -76,7 +78,9 @@ def page(request: HttpRequest, pk: int) -> TemplateResponse:
         **base_context(request, repository),
         **_refs(repository),
         "environments": environments_seen(repository, request),
-        "deliveries": repository.deliveries.prefetch_related("runs")[:DELIVERIES_SHOWN],
+        "deliveries": repository.deliveries.defer("body", "pushes").prefetch_related(
+            Prefetch("runs", queryset=runs_visible(_user(request)))
+        )[:DELIVERIES_SHOWN],
     }
     context |= _history(request, repository, context["default_branch"])
     if context["may_configure"]:
@@ -106,11 +110,14 @@ def _is_ssh(repository: Repository) -> bool:
 
 
 def _refs(repository: Repository) -> dict[str, Any]:
+    """Branches, the main one first, and tags."""
     try:
+        main = selectors.branch_default(repository)
+        found = selectors.branches(repository, limit=REFS_SHOWN)
         return {
-            "branches": selectors.branches(repository, limit=REFS_SHOWN),
+            "branches": sorted(found, key=lambda ref: ref.name != main),
             "tags": selectors.tags(repository, limit=REFS_SHOWN),
-            "default_branch": selectors.branch_default(repository),
+            "default_branch": main,
         }
     except GitError as error:
         return {"branches": [], "tags": [], "default_branch": "", "trouble": str(error)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.db.models import Prefetch
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -16,6 +17,8 @@ from django.views.decorators.http import require_POST
 from apps.access.admin_site import ScopedModelAdmin, actor_of
 from apps.access.errors import PanelError
 from apps.access.levels import Level
+from apps.access.permissions import subjects_visible
+from apps.runs.selectors import runs_visible
 from apps.triggers.models import Delivery
 from apps.triggers.services import delivery_resend
 
@@ -47,7 +50,8 @@ class DeliveryAdmin(ScopedModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         rows: QuerySet[Delivery] = super().get_queryset(request)
-        return rows.defer("body", "pushes").prefetch_related("runs")
+        seen = runs_visible(request.user)
+        return rows.defer("body", "pushes").prefetch_related(Prefetch("runs", queryset=seen))
 
     # --- the list ---------------------------------------------------------------------------
 
@@ -79,6 +83,7 @@ class DeliveryAdmin(ScopedModelAdmin):
             "title": f"Delivery {delivery.pk}",
             "opts": self.opts,
             "delivery": delivery,
+            "lines": _lines_seen(request, delivery),
             "may_send": self.level(request, delivery) >= Level.IN_HOURS,
         }
         return TemplateResponse(request, "triggers/delivery.html", context)
@@ -93,7 +98,14 @@ class DeliveryAdmin(ScopedModelAdmin):
         shown = delivery
         try:
             shown = delivery_resend(delivery=delivery, actor=actor_of(request))
-            messages.success(request, "Sent again. " + " ".join(f"{line['text']}." for line in shown.outcome))
+            told = (f"{line['text'].rstrip('.')}." for line in _lines_seen(request, shown))
+            messages.success(request, " ".join(["Sent again:", *told]))
         except PanelError as error:
             messages.error(request, str(error))
         return HttpResponseRedirect(reverse("admin:triggers_delivery_change", args=[shown.pk]))
+
+
+def _lines_seen(request: HttpRequest, delivery: Delivery) -> list[dict[str, Any]]:
+    """What it led to, on the environments that the person may see."""
+    seen = set(subjects_visible(request.user, "environment").values_list("path", flat=True))
+    return [line for line in delivery.outcome if not line["environment"] or line["environment"] in seen]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -283,20 +281,33 @@ def test_logins_do_not_show_their_secrets() -> None:
     assert "very" not in repr(login)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_commands(shop: GitRepo) -> None:
+def test_commands(shop: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
+    from django.core.management import call_command
+
     shop.declare()
+    call_command("repos", "fetch", "shop", "--json")
+    assert shop.shas[0] in capsys.readouterr().out
+    call_command("repos", "fetch", "shop")
+    call_command("repos", "log", "shop")
+    said = capsys.readouterr().out
+    assert "shop is up to date." in said
+    assert shop.shas[0][:8] in said
+    assert "Ada Gardener" in said
+    call_command("repos", "list", "--json")
+    assert '"name": "shop"' in capsys.readouterr().out
+    for arguments in (("log", "shoop"), ("log", "shop", "--ref", "mian"), ("fetch", "")):
+        with pytest.raises(SystemExit) as ended:
+            call_command("repos", *arguments)
+        assert ended.value.code == 2
+    assert "Did you mean main?" in capsys.readouterr().err
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "manage.py", "repos", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
 
-    done = run("fetch", "shop", "--json")
-    assert done.returncode == 0, done.stderr
-    assert shop.shas[0] in done.stdout
-    log = run("log", "shop")
-    assert shop.shas[0][:8] in log.stdout
-    assert "Ada Gardener" in log.stdout
-    missing = run("log", "shoop")
-    assert missing.returncode == 2
-    assert "Did you mean shop?" in missing.stderr
+def test_commands_as_someone(shop: GitRepo, outsider: User, capsys: pytest.CaptureFixture[str]) -> None:
+    from django.core.management import call_command
+
+    shop.declare()
+    call_command("repos", "list", "--as", "outsider")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit) as ended:
+        call_command("repos", "fetch", "shop", "--as", "outsider")
+    assert ended.value.code == 2
