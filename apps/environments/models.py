@@ -164,7 +164,7 @@ class Environment(Subject):
         if self.remote_user and not REMOTE_USER.match(self.remote_user):
             wrong["remote_user"] = "A user name has letters, digits, dots, hyphens and underscores."
         try:
-            options_parsed(self.rsync_options)
+            options_parsed(self.rsync_options, releases=self.method == Method.SYMLINK)
         except InputError as error:
             wrong["rsync_options"] = str(error)
         outside = [path for path in self.shared_paths if not _is_within(path)]

@@ -20,6 +20,7 @@ IN_PROGRESS = "deployment in progress"
 _TIME = "%Y-%m-%dT%H:%M:%S.%f"
 _COMMIT = re.compile(r"\A[0-9a-f]{7,64}\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+ABANDONED_AFTER = dt.timedelta(days=1)
 _BRANCH_LENGTH = 60  # characters of the branch in a folder's name
 
 
@@ -91,6 +92,11 @@ class Found:
     def complete(self) -> bool:
         return self.release is not None and not self.release.in_progress
 
+    def abandoned(self, now: dt.datetime) -> bool:
+        """Whether nobody can still be copying into it."""
+        at = self.release.at if self.release is not None else None
+        return at is not None and now - at > ABANDONED_AFTER
+
     @property
     def order(self) -> str:
         """Releases sort by the time in their file, those without one by their folder's date."""
@@ -108,13 +114,16 @@ def may_be_written(found: Sequence[Found], folder: str, commit: str) -> bool:
     return True
 
 
-def to_prune(found: Sequence[Found], keep: int, busy: Collection[str] = ()) -> list[str]:
-    """Folders to delete, so that `keep` complete releases stay. Live ones and `busy` ones (another run's) always stay.
+def to_prune(
+    found: Sequence[Found], keep: int, busy: Collection[str] = (), now: dt.datetime | None = None
+) -> list[str]:
+    """Folders to delete, newest first, so that `keep` complete releases stay.
 
-    Unfinished folders of runs that are over go, and so do folders whose file cannot be read when they are older
-    than all that is kept.
+    What is live stays, and `busy` (folders of other runs), and what another tool may still be copying:
+    unfinished folders go when they are a day old, folders without a release file never.
     """
+    now = now or dt.datetime.now(dt.UTC)
     newest = sorted(found, key=lambda one: one.order, reverse=True)
     complete = [one for one in newest if one.complete]
     kept = {one.folder for one in complete[:keep]} | {one.folder for one in found if one.live} | set(busy)
-    return [one.folder for one in newest if one.folder not in kept and one.release is not None]
+    return [one.folder for one in newest if one.folder not in kept and (one.complete or one.abandoned(now))]

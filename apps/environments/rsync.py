@@ -61,8 +61,11 @@ _SPECIAL = re.compile(r"([\\*?\[\]])")
 ALWAYS = ("--exclude=.git", "--exclude=.git_release")
 
 
-def options_parsed(text: str) -> list[str]:
-    """What a person wrote as arguments; raises InputError that names the first option that is not allowed."""
+def options_parsed(text: str, *, releases: bool = False) -> list[str]:
+    """What a person wrote as arguments; raises InputError that names the first option that is not allowed.
+
+    `releases`: they are for releases that share unchanged files with each other by hard links.
+    """
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -78,6 +81,8 @@ def options_parsed(text: str) -> list[str]:
             parsed.extend(_short(word, rest))
         else:
             raise InputError(f"{word!r} is no option of rsync: the panel itself says what is copied where.")
+    if releases and "--inplace" in parsed:
+        raise InputError("The rsync option --inplace is refused: it would write into files that older releases share.")
     return parsed
 
 

@@ -92,7 +92,7 @@ def plan_made(run_id: int, environment: Environment, cluster: Cluster | None = N
         repository=environment.repository,
         hosts=active,
         skipped=[one.name for one in hosts if not one.active],
-        options=options_parsed(environment.rsync_options),
+        options=options_parsed(environment.rsync_options, releases=environment.method == Method.SYMLINK),
     )
 
 
