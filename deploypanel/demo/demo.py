@@ -25,8 +25,8 @@ def demo_folder() -> Path:
 
 def demo_load(say: Callable[[str], None]) -> None:
     """Make hosts, repository and rows; raises Conflict when the panel knows a repository `shop` already."""
-    if demo_hosts(demo_folder()) or Repository.objects.filter(name="shop").exists():
-        raise Conflict("There is a demo, or a repository called shop, already.")
+    if Repository.objects.filter(name="shop").exists():
+        raise Conflict("There is a repository called shop already: the demo's, or one of your own.")
     folder = demo_folder()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)

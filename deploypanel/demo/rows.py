@@ -39,7 +39,7 @@ def declaration(folder: Path, hosts: list[DemoHost]) -> dict[str, Any]:
         "repositories": [
             {
                 "name": "shop",
-                "url": f"file://{folder / 'shop.git'}",
+                "url": (folder / "shop.git").as_uri(),
                 "webhook_secret_file": _SECRET,
                 "owners": ["alice"],
             }

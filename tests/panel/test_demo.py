@@ -1,0 +1,128 @@
+"""From a fresh clone to a push that deploys: the way a newcomer goes, with the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.support.panel import free_port, wait_for
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = [pytest.mark.panel]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files of this work tree as a clone would have them; `.venv` is shared, for installing takes half a minute."""
+    folder = tmp_path / "my panel"  # blanks in paths are legal
+    folder.mkdir()
+    git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(
+        ["rsync", "-a", "--ignore-missing-args", "--from0", "--files-from=-", f"{ROOT}/", f"{folder}/"],
+        input=listed,
+        check=True,
+    )
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def test_make_run_brings_a_panel_that_deploys_on_push(clone: Path) -> None:
+    port = free_port()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DEPLOYPANEL_")}
+    env["DEPLOYPANEL_PORT"] = str(port)
+    log = clone / "log"
+
+    def run() -> subprocess.Popen[bytes]:
+        with log.open("wb") as file:
+            started = subprocess.Popen(["make", "run"], cwd=clone, env=env, stdout=file, stderr=file)
+        wait_for(lambda: started.poll() is not None or healthy(port), 60, log.read_text)
+        assert started.poll() is None, log.read_text()
+        return started
+
+    def manage(*arguments: str) -> str:
+        argv = [clone / ".venv/bin/python", "manage.py", *arguments]
+        return subprocess.run(argv, cwd=clone, env=env, capture_output=True, text=True, check=True).stdout
+
+    make = run()
+    try:
+        said = log.read_text()
+        found = re.search(r"Name: admin {3}Password: (\S+)", said)
+        assert found, said
+        assert sign_in(port, "admin", found[1])
+        assert all(host["up"] for host in json.loads(manage("demo", "status", "--json")))
+        pushed = push(clone / "var" / "demo" / "shop")
+        assert "shop/staging" in pushed
+
+        def deployed() -> list[object]:
+            rows = json.loads(manage("runs", "list", "--json"))
+            return [row for row in rows if row["subject"] == "shop/staging" and row["state"] == "succeeded"]
+
+        wait_for(deployed, 40, lambda: manage("runs", "list"))
+        for name in ("web1", "web2", "web3"):
+            assert (clone / f"var/demo/{name}/disk/srv/staging/shop/.git_release").exists()
+        stop(make, signal.SIGTERM)
+        assert leftovers(clone) == []
+
+        make = run()
+        assert "Password" not in log.read_text()
+        assert "demo was" not in log.read_text()
+        stop(make, signal.SIGINT)
+        assert "Traceback" not in log.read_text()
+        assert leftovers(clone) == []
+    finally:
+        if make.poll() is None:
+            for child in psutil.Process(make.pid).children():
+                child.kill()
+            make.wait(10)
+        for process in leftovers(clone):
+            process.kill()
+
+
+def stop(make: subprocess.Popen[bytes], number: int) -> None:
+    """A signal to the panel, as a terminal's Ctrl-C gives it; make ends with it."""
+    (panel,) = psutil.Process(make.pid).children()
+    panel.send_signal(number)
+    assert make.wait(30) == 0
+
+
+def healthy(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def sign_in(port: int, name: str, password: str) -> bool:
+    with requests.Session() as session:
+        page = f"http://127.0.0.1:{port}/admin/login/"
+        session.get(page, timeout=10)
+        form = {"username": name, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        answer = session.post(page, data=form, headers={"Referer": page}, timeout=10, allow_redirects=False)
+        return answer.status_code == 302
+
+
+def push(clone: Path) -> str:
+    git = ["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "Try it"], cwd=clone, check=True)
+    return subprocess.run([*git, "push"], cwd=clone, check=True, capture_output=True, text=True).stderr
+
+
+def leftovers(clone: Path) -> list[psutil.Process]:
+    """Whatever still works in or for that clone."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("DEPLOYPANEL_PANEL") == str(clone / "var"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
