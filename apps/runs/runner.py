@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from apps.access.errors import PanelError
 from apps.runs import process
-from apps.runs.errors import RunFailed, RunTaken, RunTimedOut
+from apps.runs.errors import RunFailed, RunStopped, RunTaken, RunTimedOut
 from apps.runs.folders import run_folder
 from apps.runs.kinds import kind_named
 from apps.runs.log import LogWriter
@@ -96,6 +96,7 @@ class Runner:
                 for reason in decision.reasons:
                     work.log.note(f"Refused: {reason}")
                 return Outcome(RunState.FAILED, "Refused: " + " ".join(decision.reasons))
+            work.check()
             kind.execute(work)
         except BaseException as error:  # noqa: BLE001 - SystemExit too: the run must end truthfully
             return self._ended_by(error)
@@ -105,9 +106,10 @@ class Runner:
         work = self._work
         if isinstance(error, RunTaken):
             self._taken()
-        if work.reason is not None:  # whatever broke, broke because it was told to end
-            state = RunState.TIMED_OUT if isinstance(work.reason, RunTimedOut) else RunState.STOPPED
-            return Outcome(state, str(work.reason))
+        # Whatever broke after it was told to end, broke because of that.
+        reason = work.reason or error
+        if isinstance(reason, RunStopped | RunTimedOut):
+            return Outcome(_interrupted(reason), str(reason))
         if isinstance(error, RunFailed | PanelError):
             work.log.note(f"Failed: {error}")
             if hint := getattr(error, "hint", ""):
@@ -124,7 +126,6 @@ class Runner:
         killed = kill_descendants()
         if killed:
             work.log.note(f"{killed} processes that it had left running were killed.")
-        shutil.rmtree(work.folder, ignore_errors=True)
         work.log.note(_farewell(run, outcome))
         if not self._recorder.close(patience):
             logger.error("Run %s: the end of its log could not be stored.", run.pk)
@@ -133,16 +134,16 @@ class Runner:
         patiently(
             lambda: run_move(run_id=run.pk, to=outcome.state, held_by=run.token, summary=summary), seconds=patience
         )
+        shutil.rmtree(work.folder, ignore_errors=True)  # may take a while, and the end is known
 
     def _stuck(self) -> None:
         """In a thread of the watcher's: the work was told to end and did not come back in time."""
         if not self._ending.acquire(blocking=False):
             return
         reason = self._work.reason
-        state = RunState.TIMED_OUT if isinstance(reason, RunTimedOut) else RunState.STOPPED
         self._work.log.note("It did not come to its end by itself and is ended by force.")
         try:
-            self._end(Outcome(state, str(reason)), patience=5)
+            self._end(Outcome(_interrupted(reason), str(reason)), patience=5)
         finally:
             vanish()
 
@@ -152,6 +153,10 @@ class Runner:
         kill_descendants()
         shutil.rmtree(self._work.folder, ignore_errors=True)
         vanish()
+
+
+def _interrupted(reason: BaseException | None) -> RunState:
+    return RunState.TIMED_OUT if isinstance(reason, RunTimedOut) else RunState.STOPPED
 
 
 def _fresh(folder: Path) -> None:

@@ -29,10 +29,12 @@ logger = logging.getLogger(__name__)
 LOOK = 0.5  # seconds between two looks at the run's row
 BEAT = 1.0  # seconds between two beats
 PATIENCE = 10.0  # seconds beyond the grace, in which the work must come back after a stop
+ENDING_LIMIT = 180.0  # seconds from the end of the work to that of the run; then the reaper has it
 
 
 class Watcher:
-    """`on_taken` is called when the run is no longer ours, `on_stuck` when the work does not come back."""
+    """`on_taken` is called when the run is no longer ours, or hangs at its very end; `on_stuck` when the work
+    does not come back."""
 
     def __init__(self, work: Work, on_taken: Callable[[], None], on_stuck: Callable[[], None]) -> None:
         self._work = work
@@ -42,7 +44,7 @@ class Watcher:
         self._beaten_at = 0.0
         self._told_at: float | None = None
         self._terminated = ""
-        self._over = threading.Event()  # nothing ends the work any more
+        self._over_at: float | None = None  # nothing ends the work any more
         self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -52,11 +54,12 @@ class Watcher:
 
     def over(self) -> None:
         """The work has come back: beat on, but let nothing end it any more."""
-        self._over.set()
+        if self._over_at is None:
+            self._over_at = time.monotonic()
 
     def stop(self) -> None:
         """Return when the thread is gone (or, should the database hang, five seconds later)."""
-        self._over.set()
+        self.over()
         self._stopped = True
         self._wake.set()
         self._thread.join(5)
@@ -86,8 +89,10 @@ class Watcher:
             connection.close()
         except Exception:
             logger.exception("Run %s: the watcher failed; it goes on.", self._run_id)
-        if not self._over.is_set():
+        if self._over_at is None:
             self._limits()
+        elif time.monotonic() - self._over_at > ENDING_LIMIT and not self._stopped:
+            self._on_taken()
 
     def _beat(self) -> None:
         mine = Run.objects.filter(pk=self._run_id, token=self._token, state__in=ALIVE)
@@ -112,7 +117,7 @@ class Watcher:
         now, run = time.monotonic(), self._work.run
         if self._told_at is not None:
             if now - self._told_at > self._work.grace + PATIENCE:
-                self._over.set()
+                self.over()
                 # In a thread of its own: this one beats until the end is stored.
                 threading.Thread(target=self._on_stuck, name="ender", daemon=True).start()
         elif now - self._began > run.time_limit:
@@ -121,7 +126,7 @@ class Watcher:
             self._tell(RunTimedOut(f"Nothing was heard of it for {run.silence_limit} seconds."))
 
     def _tell(self, reason: RunEnded) -> None:
-        if self._told_at is None and not self._over.is_set():
+        if self._told_at is None and self._over_at is None:
             self._told_at = time.monotonic()
             self._work.log.note(str(reason))
             self._work.end(reason)
