@@ -39,6 +39,8 @@ export class LogView {
     this.source = source;
     this.needle = needle;
     this.clear();
+    this.layout();
+    this.lastTop = this.scroller.scrollTop; // it may have become less, but nobody scrolled
     this.update();
   }
 
@@ -58,9 +60,9 @@ export class LogView {
 
   scrolled() {
     const top = this.scroller.scrollTop;
-    // Only a person scrolls up; lines that come in never do.
+    // Only a person scrolls up; lines that come in never do. Whoever scrolls down to the end follows again.
     if (top < this.lastTop - 1) this.follow(false);
-    else if (top + this.viewport >= this.canvasHeight() - 2) this.follow(true);
+    else if (top > this.lastTop && top + this.viewport >= this.canvasHeight() - 2) this.follow(true);
     this.lastTop = top;
     if (!this.frame) this.frame = window.requestAnimationFrame(() => this.render());
   }
@@ -82,7 +84,7 @@ export class LogView {
 
   /* The index of the row in the middle of what is seen. */
   middle() {
-    return Math.floor((this.scroller.scrollTop * this.ratio() + this.viewport / 2) / this.rowHeight);
+    return Math.min(this.source.length - 1, Math.floor((this.scroller.scrollTop * this.ratio() + this.viewport / 2) / this.rowHeight));
   }
 
   canvasHeight() {
@@ -196,6 +198,5 @@ export class LogView {
     this.rows = [];
     this.widest = 0;
     this.canvas.style.removeProperty("--run-widest");
-    this.lastTop = 0; // whatever the scroll position becomes now, nobody scrolled
   }
 }

@@ -142,17 +142,19 @@ export class Matrix {
     return [state, button];
   }
 
-  tell(named) {
+  tell(hosts) {
     const count = { failed: 0, running: 0, done: 0 };
-    for (const host of named) {
+    for (const host of hosts) {
       const states = [...this.steps.get(host).values()].map((step) => step.state);
       if (states.includes("failed")) count.failed += 1;
       else if (states.includes("running")) count.running += 1;
       else if (states.every((state) => state === "succeeded" || state === "skipped")) count.done += 1;
     }
-    const parts = [`${named.length} ${named.length === 1 ? "host" : "hosts"}`];
+    // When one has failed, the others have skipped the rest: that is an end, but not a success.
+    if (count.failed) count.done = 0;
+    const parts = [`${hosts.length} ${hosts.length === 1 ? "host" : "hosts"}`];
     for (const [name, number] of Object.entries(count)) if (number) parts.push(`${number} ${name}`);
-    this.tally.textContent = named.length ? parts.join(", ") : "";
+    this.tally.textContent = hosts.length ? parts.join(", ") : "";
   }
 
   /* Each second: the durations of what runs. */

@@ -62,13 +62,16 @@ function changed() {
   view.update();
 }
 
-/* Scrolling has come to rest for a moment: fetch what is missing there. */
-let rest = 0;
+/* What is on the screen now; asked for a little later, so that a quick scroll does not fetch all it passes. */
+let glance = 0;
+let seen = [1, 1];
 function looked(first, last) {
-  if (matches) return;
-  store.touch(first, last);
-  window.clearTimeout(rest);
-  rest = window.setTimeout(() => store.fetchWanted(), 40);
+  seen = [first, last];
+  if (glance || matches) return;
+  glance = window.setTimeout(() => {
+    glance = 0;
+    if (!matches) store.lookAt(...seen);
+  }, 60);
 }
 
 /* --- Filters --- */

@@ -5,7 +5,6 @@ export const PAGE = 500; // lines
 const PAGES_KEPT = 240; // in memory: 120,000 lines
 const TAIL_KEPT = 4; // pages at the end that are never forgotten
 const SHOWN = 4000; // characters of one line; the whole of it is in the download
-const FETCHES = 3; // at once
 
 export function clip(text) {
   return text.length > SHOWN ? `${text.slice(0, SHOWN)} … ${text.length - SHOWN} more characters` : text;
@@ -18,7 +17,6 @@ export class LineStore {
     this.lastSeq = after;
     this.hosts = new Set();
     this.pages = new Map(); // index → { texts, origins }, least recently used first
-    this.wanted = new Set();
     this.fetching = new Map(); // index → AbortController
   }
 
@@ -37,27 +35,23 @@ export class LineStore {
     this.forget();
   }
 
-  /* The line, or null when it is not here yet (it is asked for with the next `fetchWanted`). */
+  /* The line, or null when it is not here (any more): `lookAt` fetches it. */
   get(number) {
-    const index = Math.floor((number - 1) / PAGE);
-    const page = this.pages.get(index);
+    const page = this.pages.get(Math.floor((number - 1) / PAGE));
     const text = page && page.texts[(number - 1) % PAGE];
-    if (text === undefined) {
-      this.wanted.add(index);
-      return null;
-    }
-    return { number, text, origin: page.origins[(number - 1) % PAGE] };
+    return text === undefined ? null : { number, text, origin: page.origins[(number - 1) % PAGE] };
   }
 
-  /* Fetch the pages that were asked for since the last time; what nobody looks at any more is called off. */
-  fetchWanted() {
-    for (const [index, abort] of this.fetching) {
-      if (!this.wanted.has(index)) abort.abort();
+  /* These lines are on the screen: keep their pages, fetch what is missing of them, call off all else. */
+  lookAt(first, last) {
+    const missing = new Set();
+    for (let number = first; number <= last; number += 1) {
+      const index = Math.floor((number - 1) / PAGE);
+      if (!missing.has(index) && !this.get(number)) missing.add(index);
     }
-    for (const index of this.wanted) {
-      if (!this.fetching.has(index) && this.fetching.size < FETCHES) this.fetch(index);
-    }
-    this.wanted.clear();
+    this.touch(first, last);
+    for (const [index, abort] of this.fetching) if (!missing.has(index)) abort.abort();
+    for (const index of missing) if (!this.fetching.has(index)) this.fetch(index);
   }
 
   async fetch(index) {
@@ -91,7 +85,6 @@ export class LineStore {
     this.hosts.add(origin.host);
   }
 
-  /* These lines are being looked at: keep their pages. */
   touch(first, last) {
     for (let index = Math.floor((first - 1) / PAGE); index <= Math.floor((last - 1) / PAGE); index += 1) {
       const page = this.pages.get(index);
