@@ -234,6 +234,7 @@ class HostConnection:
         self._stack = stack
         self._heard = time.monotonic()
         self._asked = 0.0
+        self._unanswered = 0  # questions in a row
         self._shell: paramiko.Channel | None = None
         read = transport.packetizer.read_message
 
@@ -346,18 +347,25 @@ class HostConnection:
         return over or (out.ended and err.ended)
 
     def _listen(self, now: float) -> None:
-        """Ask a silent host for a sign of life; raises HostCutOff after three without one."""
-        if now - self._heard > MISSED_KEEPALIVES * settings.SSH_KEEPALIVE + 1:
+        """Ask a silent host for a sign of life; raises HostCutOff after three questions without an answer.
+
+        Questions count, not the time: nobody asks while rsync works, and a panel that is itself out of breath
+        must not take its own silence for the host's.
+        """
+        if self._heard > self._asked:
+            self._unanswered = 0
+        if now - max(self._heard, self._asked) <= settings.SSH_KEEPALIVE:
+            return
+        if self._unanswered >= MISSED_KEEPALIVES:
             self.transport.close()
             raise self._cut(f"no sign of life for {now - self._heard:.0f} s")
-        if now - max(self._heard, self._asked) > settings.SSH_KEEPALIVE:
-            self._asked = now
-            message = paramiko.Message()
-            message.add_byte(bytes([80]))  # SSH_MSG_GLOBAL_REQUEST; any answer will do
-            message.add_string("keepalive@openssh.com")
-            message.add_boolean(True)
-            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-                self.transport._send_user_message(message)  # type: ignore[attr-defined]  # global_request() would block
+        self._asked, self._unanswered = now, self._unanswered + 1
+        message = paramiko.Message()
+        message.add_byte(bytes([80]))  # SSH_MSG_GLOBAL_REQUEST; any answer will do
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            self.transport._send_user_message(message)  # type: ignore[attr-defined]  # global_request() would block
 
     def _status(self, told: int | None, stopped: bool) -> int | None:
         if told is not None or stopped:

@@ -153,6 +153,15 @@ def test_silent_host_is_noticed_by_keepalives(sshd_fleet: Start, settings: objec
         assert time.monotonic() - started < 7
 
 
+def test_a_connection_that_nobody_used_for_long_still_serves(sshd_fleet: Start, settings: object) -> None:
+    settings.SSH_KEEPALIVE = 1  # type: ignore[attr-defined]
+    [host] = sshd_fleet(1).declare()
+    with ssh.connect(host) as connection:
+        connection.run("true")
+        time.sleep(5)  # rsync works meanwhile, over a connection of its own
+        assert connection.run("sleep 0.5; echo there").out == "there\n"
+
+
 def test_timeout_ends_a_step(sshd_fleet: Start) -> None:
     [host] = sshd_fleet(1).declare()
     with ssh.connect(host) as connection, pytest.raises(HostSilent, match=r"within 0\.5 s"):
