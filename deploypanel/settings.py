@@ -137,7 +137,7 @@ ANONYMOUS_USER_NAME = None  # guardian: nobody is nobody
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.text("DEPLOYPANEL_TIME_ZONE", "UTC")
 USE_I18N = False
-DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
+FORMAT_MODULE_PATH = ["deploypanel.formats"]
 USE_TZ = True
 
 UNFOLD = theme.UNFOLD

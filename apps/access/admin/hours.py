@@ -9,7 +9,8 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Prefetch
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 
 from apps.access.admin_site import ScopedModelAdmin, display
 from apps.access.hours import Hours, closes_at, is_open, moment_words, opens_at
@@ -22,6 +23,7 @@ from apps.access.windows import DAY_NAMES, DAYS
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Iterable
 
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -135,6 +137,16 @@ class BusinessHoursAdmin(ScopedModelAdmin):
         visible = Prefetch("subjects", queryset=subjects_visible(request.user).order_by("path"))
         return self.scope(request, BusinessHours.objects.prefetch_related(visible), self.view_level)
 
+    def get_fieldsets(self, request: HttpRequest, obj: BusinessHours | None = None) -> Any:
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        return [(None, {"fields": self.get_readonly_fields(request, obj)})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: BusinessHours | None = None) -> tuple[str, ...]:
+        if obj is None or self.has_change_permission(request, obj):
+            return ()
+        return ("name", "timezone", "week", "holidays", "half_day_until", "also_closed", "also_open")
+
     # --- what is shown -------------------------------------------------------------------------
 
     def render_change_form(
@@ -169,9 +181,26 @@ class BusinessHoursAdmin(ScopedModelAdmin):
     def holidays(self, hours: BusinessHours) -> str:
         return f"{hours.country} {hours.subdivision}".strip() or "–"
 
+    @display(description="week")
+    def week(self, hours: BusinessHours) -> SafeString:
+        names = dict(zip(DAYS, DAY_NAMES, strict=True))
+        return _lines(f"{names.get(day, day)} {windows}" for day, windows in hours.weekly.items())
+
+    @display(description="also closed")
+    def also_closed(self, hours: BusinessHours) -> SafeString:
+        return _lines(hours.closed)
+
+    @display(description="open in spite of all")
+    def also_open(self, hours: BusinessHours) -> SafeString:
+        return _lines(f"{date} {windows}" for date, windows in hours.open.items())
+
     @display(description="used by")
     def used_by(self, hours: BusinessHours) -> str:
         return ", ".join(subject.path for subject in hours.subjects.all()[:5]) or "nothing"
+
+
+def _lines(texts: Iterable[str]) -> SafeString:
+    return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts)) or mark_safe("–")
 
 
 def _preview(hours: BusinessHours) -> dict[str, Any]:
