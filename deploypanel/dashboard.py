@@ -211,7 +211,13 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     board = board_read(request.user)  # type: ignore[arg-type]  # only people of the panel get here
     empty = not board.rows
     superuser = bool(getattr(request.user, "is_superuser", False))
-    return {**context, "title": "Overview", "board": board, "first_steps": first_steps() if empty and superuser else []}
+    return {
+        **context,
+        "title": "Overview",
+        "board": board,
+        "first_steps": first_steps() if empty and superuser else [],
+        "unprotected": control.is_unprotected(request.get_host(), request.is_secure()),
+    }
 
 
 @require_GET

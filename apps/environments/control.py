@@ -223,6 +223,12 @@ def _fleet_banners(environment: Environment, lines: Sequence[HostLine], now: dat
     return found
 
 
+def is_unprotected(host: str, secure: bool) -> bool:
+    """Whether passwords and acts travel in the clear: no TLS, and not on this very machine."""
+    name = host.rsplit(":", 1)[0].strip("[]")
+    return not secure and name not in {"localhost", "::1"} and not name.startswith("127.")
+
+
 def duration_bars(deployments: Iterable[Deployment]) -> list[Bar]:
     """The plot of how long deployments took, oldest first. Rows without start or end are left out."""
     timed = [

@@ -16,6 +16,7 @@ from apps.access.errors import PanelError
 from apps.access.levels import Level
 from apps.access.permissions import level_of
 from apps.environments import selectors
+from apps.environments.control import is_unprotected
 from apps.environments.control_reads import Situation, durations_recent, history_page, situation_read
 from apps.environments.picker import Choice, branch_names, commits_page, difference_read
 from apps.runs.models import Run
@@ -70,13 +71,38 @@ def situation_context(request: HttpRequest, situation: Situation) -> dict[str, A
     overrides = _user(request).is_superuser and not situation.decision.allowed
     return {
         "situation": situation,
-        "releases": selectors.releases_available(situation.environment) if situation.may_act else [],
+        "releases": _ways_back(situation),
         "env": situation.environment,
         "overrides": overrides,
+        "unprotected": is_unprotected(request.get_host(), request.is_secure()),
         "may_roll_back": situation.active is None and (situation.decision.allowed or overrides),
         "clusters": [group.cluster for group in situation.fleet],
         "hosts": sorted({line.host for line in situation.lines}, key=lambda host: host.name),
     }
+
+
+def _ways_back(situation: Situation) -> list[selectors.ReleaseChoice]:
+    """The releases that hosts still have; where there are none, the deployment before, to be made again."""
+    if not situation.may_act:
+        return []
+    environment = situation.environment
+    found = selectors.releases_available(environment)
+    commit = "" if found else selectors.commit_before(environment)
+    before = environment.deployments.filter(commit=commit).first() if commit else None
+    if before is None:
+        return found
+    return [
+        selectors.ReleaseChoice(
+            commit=commit,
+            branch=before.branch,
+            folder="",
+            deployed_at=before.ended_at,
+            commit_subject=before.commit_subject,
+            commit_author=before.commit_author,
+            hosts=0,
+            everywhere=False,
+        )
+    ]
 
 
 LIVE_REGIONS = {

@@ -100,6 +100,10 @@
     for (const field of document.querySelectorAll(".select2-search__field:not([aria-label])")) {
       field.setAttribute("aria-label", "Search");
     }
+    for (const field of document.querySelectorAll(".vDateField:not([aria-label]), .vTimeField:not([aria-label])")) {
+      const words = field.name.replace(/_[01]$/, "").replaceAll("_", " ");
+      field.setAttribute("aria-label", `${words}: ${field.matches(".vDateField") ? "date" : "time"}`);
+    }
     const search = document.querySelector("#changelist-search input[type=text]:not([aria-label])");
     if (search) search.setAttribute("aria-label", search.placeholder || "Search");
   }
