@@ -61,7 +61,7 @@ def moment_in(at: datetime | None, hours: BusinessHours | None) -> str:
     """The same in the time zone of a calendar, where there is one: it opens at eight o'clock *there*."""
     try:
         return _moment(at, ZoneInfo(hours.timezone) if hours else None)
-    except (ValueError, OSError):  # a zone that this machine does not know
+    except (KeyError, ValueError, OSError):  # a zone that this machine does not know
         return _moment(at, None)
 
 
