@@ -83,8 +83,8 @@ def kill(trials: Trials, victim: str) -> None:
     elif victim == "group":
         os.killpg(os.getpgid(main.pid), signal.SIGTERM)
     else:
-        # Started in this order: the workers (two), the monitor, the pusher.
-        index = {"worker": 0, "monitor": 2, "pusher": 3}[victim]
+        # Started in this order: the workers (idle now: all tasks are short), the monitor, the pusher.
+        index = {"worker": 0, "monitor": -2, "pusher": -1}[victim]
         trials.panel.workers()[index].kill()
 
 
@@ -131,6 +131,36 @@ def test_settle_is_done_once_whatever_happens_to_the_queue(trials: Trials) -> No
     wait_for(lambda: path.exists() and len(path.read_text().split("\n")) == 4, 20)
     time.sleep(1)
     assert path.read_text() == "settle succeeded\n" * 3
+
+
+def busy_worker(panel: Panel) -> int:
+    """The worker that has been at a task for a while (beats are over in no time)."""
+
+    def at_work() -> set[str]:
+        return {path.name for path in (panel.data / "busy").rglob("*") if path.name.isdigit()}
+
+    before = at_work()
+    time.sleep(0.5)
+    (pid,) = before & at_work()
+    return int(pid)
+
+
+def test_worker_killed_in_the_middle_of_a_settle_has_it_done_again(trials: Trials) -> None:
+    panel = trials.panel
+    told = panel.data / "told"
+    (run_id,) = trials.ask(do="nothing", tell=str(told), settle_seconds=5)
+    wait_for(told.exists, 30, panel.output)
+    os.kill(busy_worker(panel), signal.SIGKILL)
+    # As if the minute were over after which a settle's worker is known to be dead.
+    panel.python(
+        "from datetime import timedelta; from django.db.models import F; from apps.runs.models import Run;"
+        "ago = timedelta(seconds=120);"
+        "Run.objects.update(ended_at=F('ended_at') - ago, settling_at=F('settling_at') - ago)"
+    )
+    query = "SELECT settle_attempts FROM runs_run WHERE settled_at IS NOT NULL"
+    wait_for(lambda: trials.rows(query) == [(2,)], 60, panel.output)
+    assert told.read_text() == "settle succeeded\n" * 2  # that which was cut off, and that which was done
+    assert trials.states([run_id]) == {"succeeded"}
 
 
 def test_panel_killed_in_the_middle_of_a_run_with_its_runner(trials: Trials) -> None:
