@@ -43,10 +43,13 @@ def build() -> Any:
     from django.urls import path
 
     from apps.runs.routing import websocket_urlpatterns
+    from apps.triggers.desk import HookDesk
     from deploypanel.origin import OriginCheck
 
     routes = URLRouter([*websocket_urlpatterns, path("<path:_>", cast(Any, no_such_socket))])
-    return ProtocolTypeRouter({"http": http, "websocket": OriginCheck(CookieMiddleware(routes)), "lifespan": lifespan})
+    return ProtocolTypeRouter(
+        {"http": HookDesk(http), "websocket": OriginCheck(CookieMiddleware(routes)), "lifespan": lifespan}
+    )
 
 
 application = build()

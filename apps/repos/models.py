@@ -46,6 +46,7 @@ class Repository(Subject):
     )
 
     fetched_at = models.DateTimeField(null=True, editable=False)
+    fetch_rung_at = models.DateTimeField(null=True, editable=False)  # a worker was asked, and has not begun
     polled_at = models.DateTimeField(null=True, editable=False)
     # Branches as the last look or push told them: what is new is told by comparison. None: never looked.
     polled_refs = models.JSONField(null=True, editable=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
 from apps.runs.beats import beats_alive, lease_give_back, lease_take
+from apps.runs.machine import machine_name
 from apps.runs.models import Lease
 from apps.triggers.chores import CHORES
 from apps.triggers.clock import Chore, Clock
@@ -76,6 +79,26 @@ def test_a_stopped_clock_gives_its_lease_back() -> None:
     clock.stopping.set()
     clock.run()
     assert lease_take(name="clock", holder="b:2", seconds=10)
+
+
+def test_a_clock_follows_a_killed_one_of_its_machine_at_once() -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    assert lease_take(name="clock", holder=f"{machine_name()}:{dead.pid}", seconds=10)
+    clock = Clock([], holder=f"{machine_name()}:{os.getpid()}")
+    clock.stopping.set()
+    clock.run()
+    assert lease_take(name="clock", holder="b:2", seconds=10)
+
+
+def test_a_clock_waits_for_a_live_one_and_for_those_of_other_machines() -> None:
+    for holder in (f"{machine_name()}:{os.getpid()}", "elsewhere:999999999"):
+        Lease.objects.all().delete()
+        assert lease_take(name="clock", holder=holder, seconds=10)
+        other = Clock([], holder="b:2")
+        other.stopping.set()
+        other.run()
+        assert not lease_take(name="clock", holder="b:2", seconds=10)
 
 
 def test_a_lease_is_renewed_by_its_holder_and_refused_to_others() -> None:

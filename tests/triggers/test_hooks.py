@@ -168,18 +168,16 @@ def test_who_has_no_secret_learns_nothing(staging: Environment, call: Call, capl
 
 def test_the_same_work_for_known_and_unknown(shop: Repository, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not measured, counted: secrets opened, signatures compared, and questions to the database."""
-    calls: list[str] = []
-    import apps.access.fields as fields
+    from cryptography.fernet import MultiFernet
+
     from apps.triggers.services import deliver
 
+    calls: list[str] = []
     deliver._decoy()
-    real_open, real_decrypt, real = fields.decrypt, deliver.decrypt, signatures.is_genuine
-    Repository.objects.update(webhook_secret_old=signatures.sign("x", b"y"))
-    shop.refresh_from_db()
+    real_decrypt, real = MultiFernet.decrypt, signatures.is_genuine
     shop.webhook_secret_old = "former"
     shop.save()
-    monkeypatch.setattr(fields, "decrypt", lambda token: calls.append("open") or real_open(token))
-    monkeypatch.setattr(deliver, "decrypt", lambda token: calls.append("open") or real_decrypt(token))
+    monkeypatch.setattr(MultiFernet, "decrypt", lambda *a, **k: calls.append("open") or real_decrypt(*a, **k))
     monkeypatch.setattr(signatures, "is_genuine", lambda *a: calls.append("check") or real(*a))
     work = []
     for changes in ({}, {"repository": {"full_name": "nobody/nothing"}}):
@@ -209,15 +207,29 @@ def test_a_delivery_without_a_number_is_known_by_its_body(staging: Environment, 
     assert Delivery.objects.count() == 2
 
 
-def test_a_delivery_that_nobody_finished_is_taken_over(staging: Environment, call: Call) -> None:
-    call("github", "github_push", delivery="one")
-    Run.objects.update(state="failed")
-    Delivery.objects.update(handled_at=None)
-    assert call("github", "github_push", delivery="one").json()["runs"]  # too young: what it has is told
-    assert Run.objects.count() == 1
-    Delivery.objects.update(received_at=timezone.now() - timedelta(minutes=5))
-    assert call("github", "github_push", delivery="one").json()["runs"]
-    assert Run.objects.count() == 2
+def test_a_delivery_that_could_not_be_finished_leaves_nothing(
+    staging: Environment, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.triggers.services import deliver
+
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deliver, "pushes_handle", broken)
+        with pytest.raises(ZeroDivisionError):
+            call("github", "github_push", delivery="one")
+    assert Delivery.objects.count() == 0
+    assert call("github", "github_push", delivery="one").json()["runs"]  # sent again, it is new
+
+
+def test_ten_pushes_ring_for_one_fetch(shop: Repository, call: Call, rings: list[tuple[object, ...]]) -> None:
+    for number in range(10):
+        call("github", "github_push", delivery=str(number))
+    assert rings == [("apps.repos.tasks.fetch", shop.pk)]
+    Repository.objects.update(fetch_rung_at=timezone.now() - timedelta(seconds=20))  # it was lost
+    call("github", "github_push", delivery="late")
+    assert len(rings) == 2
 
 
 def test_two_repositories_of_one_address_each_get_it_when_they_share_a_secret(staging: Environment, call: Call) -> None:

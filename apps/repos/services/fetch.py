@@ -6,10 +6,12 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.access import gate
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from apps.repos.mirror import Caller, RefChange
 
 
+RING_AGAIN = timedelta(seconds=15)  # after which a ring that nobody answered is taken for lost
 LOG_SIZE = 1024 * 1024  # bytes; then the log of fetches is begun anew, the old one kept
 
 
@@ -116,12 +119,17 @@ def repository_fetch_request(*, repository: Repository, actor: Actor) -> None:
 
 
 def repository_fetch_ring(*, repository: Repository) -> None:
-    """Have a worker fetch, in the caller's transaction if there is one."""
-    ring("apps.repos.tasks.fetch", repository.pk)
+    """Have a worker fetch, in the caller's transaction if there is one. Asked ten times, it fetches once."""
+    now = timezone.now()
+    not_rung = Q(fetch_rung_at=None) | Q(fetch_rung_at__lt=now - RING_AGAIN)
+    if Repository.objects.filter(not_rung, pk=repository.pk).update(fetch_rung_at=now):
+        ring("apps.repos.tasks.fetch", repository.pk)
 
 
 def repository_fetch_start(*, repository_id: int) -> bool:
     """Start a process that fetches, unless one waits already that will fetch all that is there now."""
+    # Before it begins: who asks from now on may have news that this fetch does not see.
+    Repository.objects.filter(pk=repository_id).update(fetch_rung_at=None)
     if mirror.is_awaited(mirror.mirror_path(repository_id)):
         return False
     panel_command_start("repos", "fetch", "--id", str(repository_id), "--in-turn")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.access import gate
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 
     from apps.access.actor import Actor
     from apps.repos.models import Repository
-    from apps.triggers.services.push import Handled
 
 logger = logging.getLogger(__name__)
 BODY_KEPT = 64 * 1024  # characters
-UNFINISHED = timedelta(seconds=30)  # after which a delivery that nobody finished may be handled again
 
 
 @dataclass(kw_only=True)
@@ -98,47 +96,49 @@ def _decoy() -> tuple[str, str]:
 def _deliver(
     call: Call, repository: Repository, event: str, pushes: list[PushEvent], payload: dict[str, Any]
 ) -> Delivery:
-    """The delivery's row, claimed and handled; one seen before as it is, with nothing done."""
+    """The delivery's row; one seen before as it is, with nothing done.
+
+    The row and all that it led to appear together or not at all, so that a delivery which the panel
+    could not finish is new when the forge sends it again.
+    """
+    number = signatures.delivery_of(call.forge, call.headers, call.body)
     masked = json.dumps(webhooks.masked(payload, _secrets(repository)), indent=1, ensure_ascii=True)
-    first = pushes[0]
-    row, new = Delivery.objects.get_or_create(
-        repository=repository,
-        forge=call.forge,
-        delivery_id=signatures.delivery_of(call.forge, call.headers, call.body),
-        defaults={
-            "event": event,
-            "ref": first.ref,
-            "before": first.before,
-            "after": first.after,
-            "pusher": first.pusher,
-            "pushes": [push.as_json() for push in pushes],
-            "body": masked[:BODY_KEPT],
-            "answer": 202,
-        },
-    )
-    row.repeated = not new  # type: ignore[attr-defined]
-    if new or _taken_over(row):
-        _handle(row, repository, pushes, call.address)
+    row = _row(repository, call.forge, event, number, pushes)
+    row.body = masked[:BODY_KEPT]
+    try:
+        with transaction.atomic():
+            _handle(row, call.address)
+    except IntegrityError:
+        row = Delivery.objects.get(repository=repository, forge=call.forge, delivery_id=number)
+        row.repeated = True  # type: ignore[attr-defined]
     return row
 
 
-def _taken_over(row: Delivery) -> bool:
-    """Whether a delivery seen before was left unfinished by a process that died, and is now ours."""
-    now = timezone.now()
-    if row.handled_at is not None or row.received_at > now - UNFINISHED:
-        return False
-    mine = Delivery.objects.filter(pk=row.pk, handled_at=None, received_at=row.received_at)
-    return bool(mine.update(received_at=now))
+def _row(repository: Repository, forge: str, event: str, number: str, pushes: list[PushEvent]) -> Delivery:
+    first = pushes[0]
+    return Delivery(
+        repository=repository,
+        forge=forge,
+        delivery_id=number,
+        event=event,
+        ref=first.ref,
+        before=first.before,
+        after=first.after,
+        pusher=first.pusher,
+        pushes=[push.as_json() for push in pushes],
+        answer=202,
+    )
 
 
-def _handle(row: Delivery, repository: Repository, pushes: list[PushEvent], address: str) -> Handled:
-    handled = pushes_handle(repository=repository, pushes=pushes, address=address)
+def _handle(row: Delivery, address: str) -> None:
+    """Store the row and do what it asks for, in the caller's transaction. IntegrityError: seen before."""
+    row.save(force_insert=True)  # first: a second one of the same number waits here, and then does nothing
+    pushes = [PushEvent(**push) for push in row.pushes]
+    handled = pushes_handle(repository=row.repository, pushes=pushes, address=address)
     row.outcome, row.handled_at = handled.lines, timezone.now()
-    with transaction.atomic():
-        Delivery.objects.filter(pk=row.pk).update(outcome=row.outcome, handled_at=row.handled_at)
-        if handled.runs:
-            row.runs.set(handled.runs)
-    return handled
+    Delivery.objects.filter(pk=row.pk).update(outcome=row.outcome, handled_at=row.handled_at)
+    if handled.runs:
+        row.runs.set(handled.runs)
 
 
 def _merged(rows: list[Delivery]) -> Answer:
@@ -159,21 +159,11 @@ def delivery_resend(*, delivery: Delivery, actor: Actor) -> Delivery:
     gate.require(
         actor=actor, act=gate.Act.ACT, subject=repository, action="resend delivery", detail={"delivery": delivery.pk}
     )
-    again = Delivery.objects.create(
-        forge=delivery.forge,
-        delivery_id=f"again-{secrets.token_hex(8)}",
-        repository=repository,
-        event=delivery.event,
-        ref=delivery.ref,
-        before=delivery.before,
-        after=delivery.after,
-        pusher=delivery.pusher,
-        pushes=delivery.pushes,
-        body=delivery.body,
-        answer=delivery.answer,
-        replay_of=delivery,
-    )
-    _handle(again, repository, [PushEvent(**push) for push in delivery.pushes], actor.address)
+    pushes = [PushEvent(**push) for push in delivery.pushes]
+    again = _row(repository, delivery.forge, delivery.event, f"again-{secrets.token_hex(8)}", pushes)
+    again.body, again.replay_of = delivery.body, delivery
+    with transaction.atomic():
+        _handle(again, actor.address)
     return again
 
 

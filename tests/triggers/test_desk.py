@@ -1,0 +1,127 @@
+"""The hooks' short way through the real ASGI application: the same answers, fifty at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from apps.environments.models import Environment
+from apps.repos.models import Repository
+from apps.runs.models import Run
+from apps.triggers import desk, views
+from apps.triggers.models import Delivery
+from tests.triggers.conftest import body_of, headers_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+
+
+async def other(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 418, "headers": []})
+    await send({"type": "http.response.body", "body": b"the usual way"})
+
+
+@pytest.fixture
+def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[desk.HookDesk]:
+    """A desk whose thread gives its connection back, so that the test's database can be cleaned."""
+    real = desk.close_old_connections
+    monkeypatch.setattr(desk, "close_old_connections", lambda: (real(), connections.close_all()))
+    yield desk.HookDesk(other)
+    time.sleep(0.05)
+
+
+async def ask(
+    application: desk.HookDesk, body: bytes, headers: dict[str, str], path: str = "/hooks/github", method: str = "POST"
+) -> tuple[int, bytes, dict[bytes, bytes]]:
+    half = len(body) // 2
+    incoming = [
+        {"type": "http.request", "body": body[:half], "more_body": True},
+        {"type": "http.request", "body": body[half:], "more_body": False},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path.partition("?")[0],
+        "query_string": path.partition("?")[2].encode(),
+        "headers": [*raw, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())],
+        "client": ("192.0.2.7", 4711),
+        "server": ("127.0.0.1", 8000),
+    }
+    await application(scope, receive, send)
+    return sent[0]["status"], sent[1].get("body", b""), dict(sent[0]["headers"])
+
+
+def signed(number: int = 0, **changes: Any) -> tuple[bytes, dict[str, str]]:
+    body = body_of("github_push", **changes)
+    return body, headers_of("github", body, delivery=f"number-{number}")
+
+
+def test_it_answers_as_the_view_does(staging: Environment, application: desk.HookDesk) -> None:
+    status, body, headers = asyncio.run(ask(application, *signed()))
+    assert status == 202
+    assert json.loads(body)["runs"] == [Run.objects.get().pk]
+    assert headers[b"content-type"] == b"application/json"
+    assert int(headers[b"content-length"]) == len(body)
+    assert asyncio.run(ask(application, b"{", {}))[0] == 400
+    assert asyncio.run(ask(application, signed()[0], {}))[0] == 401
+    assert asyncio.run(ask(application, b"{}", {}, "/hooks/nowhere"))[0] == 404
+    assert asyncio.run(ask(application, *signed(2), "/hooks/github?repository=nothing"))[0] == 401
+    body, headers_in = signed()
+    assert asyncio.run(ask(application, body, headers_in | {"X-GitHub-Event": "issues"}))[0] == 204
+
+
+def test_everything_else_goes_the_usual_way(application: desk.HookDesk) -> None:
+    for path, method in (("/admin/", "POST"), ("/hooks/github", "GET"), ("/", "GET")):
+        assert asyncio.run(ask(application, b"", {}, path, method))[0] == 418
+
+
+def test_a_body_that_is_too_large(shop: Repository, application: desk.HookDesk, settings: Any) -> None:
+    settings.HOOK_BODY_LIMIT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    assert asyncio.run(ask(application, b"x" * 5000, {}))[0] == 413
+    assert asyncio.run(ask(application, b"x" * 1000, {}))[0] == 400
+
+
+def test_an_error_of_ours_is_a_500_and_the_next_is_served(
+    staging: Environment, application: desk.HookDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "hook_receive", broken)
+        status, body, _ = asyncio.run(ask(application, *signed()))
+    assert status == 500
+    assert b"ZeroDivision" not in body
+    assert asyncio.run(ask(application, *signed()))[0] == 202
+
+
+def test_fifty_at_once(shop: Repository, application: desk.HookDesk) -> None:
+    calls = [signed(number) for number in range(51)]
+
+    async def burst() -> list[tuple[float, int]]:
+        async def one(call: tuple[bytes, dict[str, str]]) -> tuple[float, int]:
+            began = time.perf_counter()
+            status, _, _ = await ask(application, *call)
+            return time.perf_counter() - began, status
+
+        await one(calls[0])
+        return await asyncio.gather(*(one(call) for call in calls[1:]))
+
+    found = sorted(asyncio.run(burst()))
+    print(f"50 at once: median {found[25][0] * 1000:.0f} ms, slowest {found[-1][0] * 1000:.0f} ms")
+    assert {status for _, status in found} == {202}
+    assert Delivery.objects.count() == 51
