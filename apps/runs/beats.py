@@ -59,6 +59,11 @@ def lease_take(*, name: str, holder: str, seconds: float) -> bool:
     return True
 
 
+def lease_holder(name: str) -> str:
+    """Who has, or last had, that lease; empty when nobody ever had."""
+    return Lease.objects.filter(name=name).values_list("holder", flat=True).first() or ""
+
+
 def lease_give_back(*, name: str, holder: str) -> None:
     """Let another take it at once; nothing happens when this process does not hold it."""
     Lease.objects.filter(name=name, holder=holder).update(expires_at=timezone.now() - timedelta(seconds=1))

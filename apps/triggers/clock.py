@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
-from apps.runs.beats import beat, lease_give_back, lease_take
-from apps.runs.machine import machine_name
+from apps.runs.beats import beat, lease_give_back, lease_holder, lease_take
+from apps.runs.machine import is_alive, machine_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,6 +55,7 @@ class Clock:
 
     def run(self) -> None:
         """Tick until `stopping` is set; then let another clock have the lease at once."""
+        self._guarded("lease", self._bury)
         while not self.stopping.wait(TICK):
             close_old_connections()
             self.tick(time.monotonic())
@@ -71,6 +72,13 @@ class Clock:
             if moment >= self._due.get(chore.name, 0.0):
                 self._due[chore.name] = moment + chore.every
                 self._guarded(chore.name, chore.work)
+
+    def _bury(self, _now: datetime) -> None:
+        """A clock of this machine that was killed needs no mourning: its lease is free at once."""
+        holder = lease_holder("clock")
+        machine, _, pid = holder.rpartition(":")
+        if machine == machine_name() and pid.isdigit() and not is_alive(int(pid), None):
+            lease_give_back(name="clock", holder=holder)
 
     def _renew(self, now: datetime) -> None:
         self._holds = False  # unless the database says otherwise
