@@ -51,13 +51,13 @@ class ClusterFilter(admin.SimpleListFilter):
     parameter_name = "cluster"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(pk), name) for pk, name in clusters_visible(request.user).values_list("pk", "name")]  # type: ignore[arg-type]
+        return [(str(pk), name) for pk, name in clusters_visible(request.user).values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Host]) -> QuerySet[Host]:
         value = self.value() or ""
         if not value.isdecimal():
             return queryset
-        return queryset.filter(clusters__in=clusters_visible(request.user).filter(pk=int(value)))  # type: ignore[arg-type]
+        return queryset.filter(clusters__in=clusters_visible(request.user).filter(pk=int(value)))
 
 
 class VisibleAdmin(ModelAdmin):
@@ -115,7 +115,13 @@ class HostAdmin(VisibleAdmin):
             return WordsField(label=field.label, required=False, widget=text.widget, help_text=hint)
         if db_field.name == "host_key":
             field.widget.attrs["rows"] = 2
+        if db_field.name == "ssh_key" and field is not None:
+            field.label = "SSH key"
         return field
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns = super().get_list_display(request)
+        return columns if self.has_change_permission(request) else [one for one in columns if one != "configure"]
 
     # --- the list ---------------------------------------------------------------------------
 
@@ -157,7 +163,7 @@ class HostAdmin(VisibleAdmin):
     @admin.display(description="")
     def configure(self, row: Host) -> str:
         address = reverse("admin:environments_host_change", args=[row.pk])
-        return format_html('<a class="dp-link" href="{}">Form</a>', address)
+        return format_html('<a class="dp-link" href="{}">Configure</a>', address)
 
     @admin.action(description="Check the chosen hosts")
     def check_chosen(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
@@ -188,7 +194,7 @@ class HostAdmin(VisibleAdmin):
             path(f"<int:pk>/{address}", wrap(view), name=f"environments_host_{address.rstrip('/')}")
             for address, view in pages
         ]
-        return own + super().get_urls()
+        return [*own, *super().get_urls()]
 
     def response_post_save_add(self, request: HttpRequest, obj: Host) -> HttpResponse:
         return HttpResponseRedirect(host_pages.page_url(obj))

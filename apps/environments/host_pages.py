@@ -90,7 +90,7 @@ def pin(request: HttpRequest, host: Host) -> HttpResponse:
 
 def _host(request: HttpRequest, pk: int) -> Host:
     """The host, if this person may see it; unknown and invisible are the same answer."""
-    return get_object_or_404(hosts_visible(request.user).select_related(*CONNECTABLE), pk=pk)  # type: ignore[arg-type]
+    return get_object_or_404(hosts_visible(request.user).select_related(*CONNECTABLE), pk=pk)
 
 
 def _may_manage(request: HttpRequest) -> bool:
@@ -98,8 +98,8 @@ def _may_manage(request: HttpRequest) -> bool:
 
 
 def _page(request: HttpRequest, host: Host, **more: Any) -> TemplateResponse:
-    environments = list(environments_on(host, request.user))  # type: ignore[arg-type]
-    clusters = clusters_visible(request.user).filter(hosts=host)  # type: ignore[arg-type]
+    environments = list(environments_on(host, request.user))
+    clusters = clusters_visible(request.user).filter(hosts=host)
     context = {
         **admin.site.each_context(request),
         "title": f"Host {host.name}",

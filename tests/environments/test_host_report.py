@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apps.environments import errors
-from apps.environments.host_report import HostReport, Result, Target, answers, folders_of, judge, size
+from apps.environments.host_answers import answers, folders_of, judge, size
+from apps.environments.host_report import HostReport, Result, Target
 from apps.environments.host_trouble import trouble_checks
 from apps.environments.models import Host
 

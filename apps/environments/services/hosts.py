@@ -16,9 +16,10 @@ from apps.access.errors import InputError, Refused
 from apps.access.levels import Level
 from apps.environments import ssh
 from apps.environments.errors import HostError, HostKeyMissing
+from apps.environments.host_answers import SCRIPT, answers, folders_of, judge
 from apps.environments.host_key import fingerprint_or_nothing, host_key_parse
 from apps.environments.host_reads import CONNECTABLE, environments_on
-from apps.environments.host_report import SCRIPT, Check, HostReport, Result, Target, answers, folders_of, judge
+from apps.environments.host_report import Check, HostReport, Result, Target
 from apps.environments.host_trouble import trouble_checks
 from apps.environments.models import Host, Method
 from apps.environments.release import releases_folder

@@ -60,7 +60,8 @@ class Command(ActingCommand):
         for choice in choices:
             mark = "everywhere" if choice.everywhere else f"on {choice.hosts}"
             at = f"{choice.deployed_at:%Y-%m-%d %H:%M}" if choice.deployed_at else " " * 16
-            self.stdout.write(f"{choice.commit[:10]}  {at}  {mark:<10}  {choice.branch}  {choice.commit_subject}".rstrip())
+            line = f"{choice.commit[:10]}  {at}  {mark:<10}  {choice.branch}  {choice.commit_subject}"
+            self.stdout.write(line.rstrip())
         if not choices:
             self.stdout.write("The hosts have no other releases that the panel knows of.")
 
