@@ -90,7 +90,7 @@ class RunAdmin(ScopedModelAdmin):
     @display(description="Asked for by", ordering="requested_name")
     def who(self, run: Run) -> SafeString:
         cause = run.get_cause_display().lower()
-        return format_html('{} <span class="dp-muted">({})</span>', run.requested_name, cause)
+        return format_html('<span>{} <span class="dp-muted">({})</span></span>', run.requested_name, cause)
 
     @display(description="When")
     def when(self, run: Run) -> SafeString:

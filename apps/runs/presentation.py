@@ -46,11 +46,13 @@ def tone(state: str) -> str:
 
 
 def duration_text(began: datetime | None, ended: datetime | None) -> str:
-    """`4 s`, `3 min 07 s`, `2 h 05 min`; empty before the beginning."""
+    """`0.4 s`, `12 s`, `3 min 07 s`, `2 h 05 min`; empty before the beginning. Tenths only of what has ended."""
     if began is None:
         return ""
-    seconds = max(0, int(((ended or timezone.now()) - began).total_seconds()))
-    minutes, seconds = divmod(seconds, 60)
+    exact = max(0.0, ((ended or timezone.now()) - began).total_seconds())
+    if ended and exact < 9.95:
+        return f"{exact:.1f} s"
+    minutes, seconds = divmod(int(exact), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes:02} min"

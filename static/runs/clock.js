@@ -12,7 +12,9 @@ export function now() {
 
 export function duration(began, ended) {
   if (!began) return "";
-  const all = Math.max(0, Math.floor(((ended ? Date.parse(ended) : now()) - Date.parse(began)) / 1000));
+  const exact = Math.max(0, ((ended ? Date.parse(ended) : now()) - Date.parse(began)) / 1000);
+  if (ended && exact < 9.95) return `${exact.toFixed(1)} s`;
+  const all = Math.floor(exact);
   const two = (number) => String(number).padStart(2, "0");
   const [hours, minutes, seconds] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60];
   if (hours) return `${hours} h ${two(minutes)} min`;

@@ -127,7 +127,7 @@ export class Matrix {
     symbol.textContent = SYMBOLS[step.state] || "?";
     const took = document.createElement("span");
     took.className = "run-took";
-    took.textContent = duration(step.started_at, step.ended_at);
+    took.textContent = step.state === "skipped" ? "" : duration(step.started_at, step.ended_at);
     state.append(symbol, WORDS[step.state] || step.state_label, took);
     if (step.state !== "failed" && step.state !== "stopped") {
       if (step.message) state.title = step.message;

@@ -113,6 +113,7 @@ function indexOf(line) {
 function listHosts() {
   if (store.hosts.size === known) return;
   known = store.hosts.size;
+  part("scroller").classList.toggle("is-panel-only", known === 1 && store.hosts.has(""));
   const select = part("host");
   const chosen = select.value;
   const order = new Intl.Collator("en", { numeric: true });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.access.levels import Level
 from apps.access.models import AuditEntry, Subject
 from apps.runs.models import Run
+from apps.runs.presentation import duration_text
 from tests.live.writer import Log
 from tests.support.cast import grant
 
@@ -243,6 +246,24 @@ def test_list_is_filtered_and_searched(owner: User, make_run: Callable[..., Run]
     page = client_of(owner).get(reverse("admin:runs_run_changelist") + query).content.decode()
     assert f"#{wanted.pk}<" in page
     assert f"#{wanted.pk + 1}<" not in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "9 s"),
+        (59.9, "59 s"),
+        (187, "3 min 07 s"),
+        (7500, "2 h 05 min"),
+        (-3, "0.0 s"),
+    ],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    began = timezone.now()
+    assert duration_text(began, began + timedelta(seconds=seconds)) == words
+    assert duration_text(None, None) == ""
 
 
 # --- Stop ---
