@@ -10,7 +10,7 @@ from django.contrib.admin.utils import NotRelationField, get_fields_from_path, q
 from django.contrib.auth.models import User
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Q
-from django.http import Http404
+from django.http import Http404, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.text import get_text_list
 from unfold.admin import ModelAdmin as ThemeModelAdmin
@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from apps.access import audit
 from apps.access.actor import Actor, Door
 from apps.access.address import address_of
+from apps.access.errors import PanelError
 from apps.access.grants_page import grants_view
 from apps.access.levels import Level
 from apps.access.models import Subject
@@ -70,6 +71,17 @@ class ModelAdmin(ThemeModelAdmin):
 
     class Media:
         css: ClassVar = {"all": ("access/access.css",)}
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """What a service refuses while saving is a sentence on the form's page; Django has rolled back by then."""
+        try:
+            response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except PanelError as error:
+            if request.method != "POST":  # sent back to itself, it would go round for ever
+                raise
+            messages.error(request, str(error))
+            return HttpResponseRedirect(request.get_full_path())
+        return response
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         self._audit(request, obj, "add", message)

@@ -342,3 +342,13 @@ def test_actor_of_a_request_behind_our_proxy(owner: User, settings: Any) -> None
     assert actor_of(request).address == "192.0.2.1"  # nobody asked us to believe that header
     settings.USE_X_FORWARDED_HOST = True
     assert actor_of(request).address == "198.51.100.7"
+
+
+def test_what_a_service_refuses_while_saving_is_told(at_work: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_given: Any) -> None:
+        raise InputError("The vault is shut.")
+
+    monkeypatch.setattr("apps.access.admin.keys.ssh_key_create", refuse)
+    answer = at_work.post(f"{KEYS}add/", {"name": "fleet", "private_key": "", "generate": "on"}, follow=True)
+    assert "The vault is shut." in answer.content.decode()
+    assert not AuditEntry.objects.filter(action__startswith="ssh").exists()
