@@ -22,12 +22,12 @@ def repositories_told(names: Names, name: str = "") -> list[Repository]:
     """
     if name:
         return list(Repository.objects.filter(name=name))
-    rows = Repository.objects.values_list("pk", "name", "url")
+    rows = Repository.objects.order_by().values_list("pk", "name", "url")
     known = [(pk, own, *_identity(url)) for pk, own, url in rows]
     found = [pk for pk, _own, identity, _full in known if identity in names.identities]
     if not found:
         found = [pk for pk, own, _identity, full in known if full in names.names or own.lower() in names.names]
-    return list(Repository.objects.filter(pk__in=found or [0]))  # asked in any case: it takes as long
+    return list(Repository.objects.order_by().filter(pk__in=found or [0]))  # asked in any case: it takes as long
 
 
 @lru_cache(maxsize=8192)

@@ -121,6 +121,9 @@ def repository_fetch_request(*, repository: Repository, actor: Actor) -> None:
 def repository_fetch_ring(*, repository: Repository) -> None:
     """Have a worker fetch, in the caller's transaction if there is one. Asked ten times, it fetches once."""
     now = timezone.now()
+    # Rung, and not begun when this row was read: that fetch will bring what was pushed before.
+    if repository.fetch_rung_at is not None and repository.fetch_rung_at > now - RING_AGAIN:
+        return
     not_rung = Q(fetch_rung_at=None) | Q(fetch_rung_at__lt=now - RING_AGAIN)
     if Repository.objects.filter(not_rung, pk=repository.pk).update(fetch_rung_at=now):
         ring("apps.repos.tasks.fetch", repository.pk)

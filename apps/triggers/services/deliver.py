@@ -131,12 +131,14 @@ def _row(repository: Repository, forge: str, event: str, number: str, pushes: li
 
 
 def _handle(row: Delivery, address: str) -> None:
-    """Store the row and do what it asks for, in the caller's transaction. IntegrityError: seen before."""
-    row.save(force_insert=True)  # first: a second one of the same number waits here, and then does nothing
+    """Do what it asks for and store the row, in the caller's transaction.
+
+    IntegrityError: one of the same number was stored before. Then all that was done here is undone with it.
+    """
     pushes = [PushEvent(**push) for push in row.pushes]
     handled = pushes_handle(repository=row.repository, pushes=pushes, address=address)
     row.outcome, row.handled_at = handled.lines, timezone.now()
-    Delivery.objects.filter(pk=row.pk).update(outcome=row.outcome, handled_at=row.handled_at)
+    row.save(force_insert=True)
     if handled.runs:
         row.runs.set(handled.runs)
 

@@ -33,8 +33,10 @@ def pushes_handle(*, repository: Repository, pushes: Iterable[PushEvent], addres
     handled, pushes = Handled(), list(pushes)
     branches = [push for push in pushes if push.kind == "branch"]
     _remember(repository, branches)
-    for push in branches:
-        if not push.deleted:
+    alive = [push for push in branches if not push.deleted]
+    # One cheap question for the many pushes that deploy nothing.
+    if alive and repository.environments.filter(auto_deploy=True, branch__in=[push.name for push in alive]).exists():
+        for push in alive:
             _deploy(repository, push, address, handled)
     if not handled.runs:  # a run fetches by itself
         repository_fetch_ring(repository=repository)
