@@ -251,3 +251,24 @@ def test_target_that_is_a_folder_is_refused_with_the_remedy(site: Build) -> None
     assert run.state == RunState.FAILED
     assert "is a folder of its own" in run.summary
     assert "mv " in run.summary
+
+
+def test_through_a_jump_host(site: Build) -> None:
+    shop = site(2, method="symlink")
+    Host.objects.filter(name="web2").update(jump_host=shop.hosts[0], address="localhost")
+    run = shop.deploy(host=shop.hosts[1])
+    assert run.state == RunState.SUCCEEDED, explain(run)
+    assert shop.release(1) is not None
+
+
+def test_nothing_of_the_key_is_left_or_shown(site: Build) -> None:
+    shop = site(1)
+    shop.repo.commit({"predeploy.sh": "#!/bin/sh\nenv; ls -l /tmp/deploypanel-* 2>/dev/null; exit 0\n"})
+    before = set(Path("/tmp").glob("deploypanel-*"))
+    run = shop.deploy()
+    assert run.state == RunState.SUCCEEDED, explain(run)
+    assert not set(Path("/tmp").glob("deploypanel-*")) - before
+    text = log_text(run)
+    assert "PRIVATE KEY" not in text
+    assert "DEPLOYPANEL_KEY_RING" not in text
+    assert "SSH_AUTH_SOCK" not in text
