@@ -8,6 +8,7 @@ HostError                 names the host, what happened, and what to do
 ├── HostSilent            no answer in time
 ├── HostLoginFailed       the host does not accept the user with this key
 ├── HostCutOff            the connection broke in the middle
+│   └── HostBusy          it was dropped before the greeting, as by a server with too many at once
 └── KeyUnusable           the panel's own private key cannot be read
 """
 
@@ -57,6 +58,10 @@ class HostLoginFailed(HostError):
 
 
 class HostCutOff(HostError):
+    pass
+
+
+class HostBusy(HostCutOff):
     pass
 
 

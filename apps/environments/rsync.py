@@ -134,7 +134,7 @@ def _check_rule(rule: str) -> None:
 def _refusal(name: str, shown: str) -> InputError:
     if name in REFUSED:
         return InputError(f"The rsync option {shown} is refused: {REFUSED[name]}.")
-    return InputError(f"The rsync option {shown} is not one of those that the panel allows (docs/environments.md).")
+    return InputError(f"The rsync option {shown} is not one of those that the panel allows (docs/deployments.md).")
 
 
 def exclusion(path: str) -> str:

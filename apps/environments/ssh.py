@@ -6,13 +6,12 @@ No agent, no key files, no configuration of the operator's. Small messages leave
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import logging
+import random
 import select
 import socket
-import struct
 import time
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,9 @@ import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from django.conf import settings
 
+from apps.access.errors import InputError
 from apps.environments.errors import (
+    HostBusy,
     HostCutOff,
     HostKeyChanged,
     HostKeyMissing,
@@ -31,6 +32,7 @@ from apps.environments.errors import (
     HostUnreachable,
     KeyUnusable,
 )
+from apps.environments.host_key import host_key_parse
 from apps.environments.remote_output import Kept, Outcome
 from apps.environments.remote_script import DONE, script_line, script_text, shell_command
 
@@ -41,29 +43,14 @@ if TYPE_CHECKING:
 
     from apps.access.models import SshKey
     from apps.environments.models import Host
+    from apps.repos.host_keys import HostKey
 
 # Paramiko prints tracebacks for what our typed errors say in a sentence.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 MISSED_KEEPALIVES = 3
+GREETINGS = 4  # attempts, where a server drops the connection before it says who it is
 POLL = 0.25  # seconds between two looks at the stop event
-_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-
-
-def public_key(line: str) -> paramiko.PKey:
-    """The public key of a line “TYPE BASE64 [comment]”; raises ValueError."""
-    words = line.split()
-    if len(words) < 2 or words[0] not in _TYPES:
-        raise ValueError("a public host key looks like “ssh-ed25519 AAAA…”")
-    try:
-        return paramiko.PKey.from_type_string(words[0], base64.b64decode(words[1], validate=True))
-    except (ValueError, IndexError, struct.error, paramiko.SSHException, UnsupportedAlgorithm) as error:
-        raise ValueError(f"this is no public host key: {error}") from None
-
-
-def fingerprint(line: str) -> str:
-    """`SHA256:…` as `ssh-keygen -lf` prints it; raises ValueError."""
-    return str(public_key(line).fingerprint)
 
 
 def private_key(key: SshKey, host: str = "") -> paramiko.PKey:
@@ -95,19 +82,32 @@ def connect(host: Host, user: str = "") -> HostConnection:
     if not host.host_key.strip():
         raise HostKeyMissing(host.name, "It has no pinned host key.", "Scan the host's key and confirm it.")
     try:
-        pinned = public_key(host.host_key)
-    except ValueError as error:
+        pinned = host_key_parse(host.host_key)
+    except InputError as error:
         raise HostKeyMissing(host.name, f"Its pinned host key is unusable: {error}.", "Scan the host's key.") from None
     key = private_key(host.ssh_key, host.name)
+    for attempt in range(GREETINGS):
+        try:
+            return _connected(host, user or host.user, pinned, key)
+        except HostBusy:
+            # Servers drop some of many connections that come at once (MaxStartups); a jump host sees them all.
+            if attempt == GREETINGS - 1:
+                raise
+            time.sleep(0.2 + 0.6 * attempt + 0.4 * random.random())  # noqa: S311 - spreads the attempts
+    raise AssertionError("unreachable")
+
+
+def _connected(host: Host, user: str, pinned: HostKey, key: paramiko.PKey) -> HostConnection:
     with contextlib.ExitStack() as stack:
         transport = _transport(host, stack)
-        _greet(host, transport, prefer=pinned.get_name())
+        kind, blob = pinned.line.split()
+        _greet(host, transport, prefer=kind)
         shown = transport.get_remote_server_key()
-        if shown.asbytes() != pinned.asbytes():
-            raise HostKeyChanged(host.name, str(pinned.fingerprint), str(shown.fingerprint))
-        _log_in(host, transport, user or host.user, key)
+        if shown.get_base64() != blob:
+            raise HostKeyChanged(host.name, pinned.fingerprint, str(shown.fingerprint))
+        _log_in(host, transport, user, key)
         transport.set_keepalive(settings.SSH_KEEPALIVE)
-        return HostConnection(host, user or host.user, transport, stack.pop_all())
+        return HostConnection(host, user, transport, stack.pop_all())
 
 
 def host_keys_shown(host: Host) -> list[str]:
@@ -194,7 +194,8 @@ def _greet(host: Host, transport: paramiko.Transport, *, prefer: str, only: bool
         if "banner" in str(error) and isinstance(error.__context__, TimeoutError | socket.timeout):
             error = TimeoutError()
         if not isinstance(error, TimeoutError):
-            raise HostCutOff(
+            kind = HostBusy if "banner" in str(error) or isinstance(error, EOFError | OSError) else HostCutOff
+            raise kind(
                 host.name, f"It ended the SSH greeting: {error or 'connection closed'}.", "Look at its SSH log."
             ) from None
     if not transport.is_active() or not transport.initial_kex_done:
@@ -344,7 +345,7 @@ class HostConnection:
             out.take(channel.recv(65536))
         while channel.recv_stderr_ready():
             err.take(channel.recv_stderr(65536))
-        return over or (out.ended and err.ended)
+        return bool(over or (out.ended and err.ended))
 
     def _listen(self, now: float) -> None:
         """Ask a silent host for a sign of life; raises HostCutOff after three questions without an answer.

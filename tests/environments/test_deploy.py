@@ -272,3 +272,14 @@ def test_nothing_of_the_key_is_left_or_shown(site: Build) -> None:
     assert "PRIVATE KEY" not in text
     assert "DEPLOYPANEL_KEY_RING" not in text
     assert "SSH_AUTH_SOCK" not in text
+
+
+def test_servers_that_drop_some_of_many_connections(site: Build) -> None:
+    shop = site(4)
+    gate = shop.fleet[0]
+    gate.stop()
+    gate.extra.append("MaxStartups 1:50:3")
+    gate.start()
+    Host.objects.exclude(name="web1").update(jump_host=shop.hosts[0])
+    run = shop.deploy()
+    assert run.state == RunState.SUCCEEDED, explain(run)

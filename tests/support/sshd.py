@@ -42,11 +42,10 @@ UsePAM no
 UseDNS no
 PrintMotd no
 LogLevel ERROR
-MaxStartups 500
-MaxSessions 100
 ForceCommand /bin/sh {folder}/session
 SetEnv {environment}
 """
+DEFAULTS = ("MaxStartups 500", "MaxSessions 100")
 # The home is empty, so that no start-up file of the real user's shell is read.
 # All hosts live on one machine, yet an environment has one target path for all of them. So a session
 # opens its host's folder as descriptor 9, and the fleet's `disk` leads to that: one path, another folder on each.
@@ -96,7 +95,8 @@ class PrivateHost:
         environment = " ".join(f"{name}={value}" for name, value in given.items())
         text = CONFIG.format(port=self.port, folder=self.folder, authorized=self.authorized, environment=environment)
         (self.folder / "session").write_text(SESSION.format(root=shlex.quote(str(self.root))))
-        config.write_text(text + "".join(f"{line}\n" for line in self.extra))
+        # The first of two lines counts.
+        config.write_text("".join(f"{line}\n" for line in [*self.extra, *DEFAULTS]) + text)
         self.process = subprocess.Popen(
             [SSHD, "-D", "-f", str(config), "-E", str(self.folder / "log")],
             stdin=subprocess.DEVNULL,

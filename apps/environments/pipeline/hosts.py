@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+import random
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from apps.environments.host_state import SCRIPT, HostState, TargetKind, answer, 
 from apps.environments.pipeline import scripts
 from apps.environments.pipeline.build import DEPLOY, RUN_TESTS
 from apps.environments.pipeline.channel import alias
-from apps.environments.pipeline.fleet import StepFailed
+from apps.environments.pipeline.fleet import StepFailed, Tail
 from apps.environments.release import to_prune
 from apps.environments.rsync import COUNT_FORMAT, Changes, Copy, changes, failure, said_failure
 from apps.runs.execution import carry_out
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from apps.environments.pipeline.fleet import HostJob, Tail
+    from apps.environments.pipeline.fleet import HostJob
     from apps.environments.pipeline.plan import Plan
     from apps.environments.remote_output import Outcome
     from apps.runs.work import StepHandle, Work
@@ -35,6 +37,8 @@ CONNECT, COPY, SWITCH, DEPLOY_SCRIPT, TESTS, CLEAN_UP = (
 )
 STAGES = (CONNECT, COPY, SWITCH, DEPLOY_SCRIPT, TESTS, CLEAN_UP)
 STEP_TIMEOUT = 60  # seconds for a step that only looks, makes folders or moves a link
+SSH_FAILED = 255
+DROPPED = ("kex_exchange_identification", "banner exchange", "Connection closed by UNKNOWN")
 PRUNE_TIMEOUT = 600  # seconds: deleting a large release takes its time
 NAMES_UP_TO = 1000  # files in a tree; for larger ones the log tells totals, not each name
 
@@ -87,6 +91,13 @@ class HostSteps:
 
     def _rsync(self, job: HostJob) -> int:
         argv = self._copy(job).argv(*self._talk())
+        for pause in (0.5, 1.5):
+            status = carry_out_with_tail(self.work, argv, job.name, job.tail)
+            if status != SSH_FAILED or not any(words in job.tail.text() for words in DROPPED):
+                return status
+            # Dropped before the greeting, by a server that had too many at once: nothing was copied yet.
+            self.work.stopping.wait(pause + random.random())  # noqa: S311 - spreads the attempts
+            job.tail = Tail()
         return carry_out_with_tail(self.work, argv, job.name, job.tail)
 
     def _copy(self, job: HostJob) -> Copy:
@@ -284,7 +295,7 @@ class _Quiet:
 
     def out(self, data: bytes, host: str = "") -> None:
         self._parts.append(data)
-        self._log.last_output = __import__("time").monotonic()
+        self._log.last_output = time.monotonic()
 
     def text(self) -> str:
         return b"".join(self._parts).decode("utf-8", "replace")
