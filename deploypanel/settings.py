@@ -147,7 +147,7 @@ STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "deploypanel.staticfiles.StaticFilesStorage"},
 }
 
 # The queue is a doorbell: short tasks that look up a row by its id and call a service. All work of

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from apps.runs import live
 from apps.runs.live import EventKind, Tailer, Watch
@@ -123,6 +123,25 @@ async def test_database_that_goes_away_costs_no_line(tailer: Tailer, log: Log, m
         broken[0] = False
         event = (await until(watch, EventKind.LOG))[-1]
         assert "written while away" in event.text
+
+
+async def test_dropped_listener_costs_no_line(tailer: Tailer, log: Log) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no server that could drop anyone")
+
+    def drop_listener() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            )
+            assert cursor.fetchall() == [(True,)]
+
+    with tailer.watch(log.run.pk) as watch:
+        await until(watch, EventKind.HEAD)
+        await in_database(drop_listener)
+        await in_database(log.write, "written while deaf")
+        assert "written while deaf" in (await until(watch, EventKind.LOG))[-1].text
 
 
 async def test_stop_ends_the_thread_at_once(tailer: Tailer, log: Log) -> None:

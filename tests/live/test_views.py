@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -79,6 +80,7 @@ async def test_log_is_streamed_under_asgi(owner: User, log: Log) -> None:
     assert response["Content-Disposition"].startswith("attachment")
     body = b"".join([part async for part in response.streaming_content])
     assert body.count(b"\n") == 10_000
+    await sync_to_async(connections.close_all)()  # of the thread that the view ran in
 
 
 def test_log_grows_while_it_runs(owner: User, log: Log) -> None:
