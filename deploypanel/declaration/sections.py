@@ -50,7 +50,10 @@ class Section:
 
     def existing(self) -> dict[str, models.Model]:
         """All objects of the section by what the file calls them."""
-        return {natural(instance): instance for instance in self.model._default_manager.order_by("pk")}
+        many = [one.name for one in self.fields if isinstance(one, References)]
+        single = [one.name for one in self.fields if isinstance(one, Reference) and one.name not in many]
+        rows = self.model._default_manager.select_related(*single) if single else self.model._default_manager.all()
+        return {natural(instance): instance for instance in rows.prefetch_related(*many).order_by("pk")}
 
 
 SECTIONS = (
