@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from apps.environments.models import Environment
-from apps.environments.services.status import environment_status_read
+from apps.environments.services.status import statuses_read_start
 
 
-def status_read(environment_id: int) -> None:
-    environment = Environment.objects.filter(pk=environment_id).select_related("repository").first()
-    if environment is not None:  # removed since the bell rang
-        environment_status_read(environment=environment)
+def status_read(*environment_ids: int) -> None:
+    statuses_read_start(environment_ids=environment_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,16 @@ from apps.environments import tasks
 from apps.environments.host_reads import environments_differing
 from apps.environments.models import Cluster, Environment, Host, HostRelease
 from apps.environments.release import FILE, Release
-from apps.environments.services.status import environment_status_read, statuses_start_due
+from apps.environments.services.status import (
+    environment_status_read,
+    environments_status_read,
+    statuses_start_due,
+)
 from apps.repos.models import Repository
 from apps.runs.models import Cause, Run
 from apps.runs.states import RunState
 from tests.support.cast import grant
+from tests.support.runner import wait_until
 from tests.support.sshd import Fleet
 
 pytestmark = pytest.mark.django_db
@@ -183,9 +189,21 @@ def test_due_environments_are_rung_once(environment: Environment, settings: obje
     assert statuses_start_due(now + dt.timedelta(days=1)) == 0
 
 
-def test_task_reads_and_survives_a_removed_environment(environment: Environment) -> None:
-    tasks.status_read(environment.pk)
-    assert HostRelease.objects.count() == 2
-    number = environment.pk
-    environment.delete()
-    tasks.status_read(number)
+@pytest.mark.django_db(transaction=True)
+def test_task_reads_in_a_process_of_its_own_and_survives_a_removed_environment(environment: Environment) -> None:
+    tasks.status_read(environment.pk, environment.pk + 1000)
+    wait_until(lambda: HostRelease.objects.count() == 2)
+
+
+def test_slow_hosts_of_one_environment_do_not_delay_another(
+    environment: Environment, fleet: Fleet, settings: object
+) -> None:
+    settings.SSH_CONNECT_TIMEOUT = 2  # type: ignore[attr-defined]
+    twin = Environment.objects.create(repository=environment.repository, name="twin", target_path="/srv/twin")
+    twin.clusters.set(environment.clusters.all())
+    for host in fleet:
+        host.freeze()
+    began = time.monotonic()
+    environments_status_read(environments=[environment, twin])
+    assert time.monotonic() - began < 6
+    assert HostRelease.objects.exclude(error="").count() == 4

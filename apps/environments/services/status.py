@@ -18,6 +18,7 @@ from apps.environments.host_state import SCRIPT, answer, new_mark
 from apps.environments.models import Environment, Host, HostRelease, Method
 from apps.environments.release import releases_folder
 from apps.environments.selectors import hosts_of
+from apps.repos.services import panel_command_start
 from apps.runs.models import Run
 from apps.runs.queue import ring
 from apps.runs.states import ACTIVE
@@ -37,19 +38,32 @@ def environment_status_read(*, environment: Environment) -> list[HostRelease]:
     has overtaken are thrown away: what the deployment itself wrote is newer. No transaction is open
     while hosts are asked.
     """
-    began = timezone.now()
-    hosts = [host for host in hosts_of(environment) if host.active]
-    question = _Question.of(environment)
-    with ThreadPoolExecutor(max_workers=max(1, min(environment.parallel, len(hosts)))) as pool:
-        rows = list(pool.map(question.ask, hosts))
-    with transaction.atomic():
-        if not _overtaken(environment, began):
-            _store(environment, rows)
+    environments_status_read(environments=[environment])
     return list(HostRelease.objects.filter(environment=environment).select_related("host").order_by("host__name"))
 
 
+def environments_status_read(*, environments: Sequence[Environment]) -> None:
+    """The same for several, so that the slow hosts of one do not keep the others waiting."""
+    began = timezone.now()
+    asked = [
+        (question, host)
+        for environment in environments
+        for question in [_Question.of(environment)]
+        for host in hosts_of(environment)
+        if host.active
+    ]
+    at_once = max((environment.parallel for environment in environments), default=1)
+    with ThreadPoolExecutor(max_workers=min(at_once, max(1, len(asked)))) as pool:
+        rows = list(pool.map(lambda one: one[0].ask(one[1]), asked))
+    for environment in environments:
+        mine = [row for row in rows if row.environment_id == environment.pk]
+        with transaction.atomic():
+            if not _overtaken(environment, began):
+                _store(environment, mine)
+
+
 def statuses_start_due(now: dt.datetime) -> int:
-    """Ring for every environment that nobody looked at for `STATUS_INTERVAL` seconds; how many those are.
+    """Ring for the environments that nobody looked at for `STATUS_INTERVAL` seconds; how many those are.
 
     The time of the last look is also the claim: of two clocks only one moves it.
     """
@@ -58,13 +72,23 @@ def statuses_start_due(now: dt.datetime) -> int:
     due = Environment.objects.filter(
         ~Exists(active), Q(status_read_at=None) | Q(status_read_at__lte=before), clusters__hosts__active=True
     )
-    started = 0
-    for pk, seen in due.distinct().order_by("pk").values_list("pk", "status_read_at")[:STARTED_AT_ONCE]:
-        with transaction.atomic():
-            if Environment.objects.filter(pk=pk, status_read_at=seen).update(status_read_at=now):
-                ring("apps.environments.tasks.status_read", pk, timeout=300)
-                started += 1
-    return started
+    found = list(due.distinct().order_by("pk").values_list("pk", "status_read_at")[:STARTED_AT_ONCE])
+    if not found:
+        return 0
+    with transaction.atomic():
+        claimed = [
+            pk
+            for pk, seen in found
+            if Environment.objects.filter(pk=pk, status_read_at=seen).update(status_read_at=now)
+        ]
+        if claimed:
+            ring("apps.environments.tasks.status_read", *claimed)
+    return len(claimed)
+
+
+def statuses_read_start(*, environment_ids: Sequence[int]) -> None:
+    """Read them in a process of its own: hosts that do not answer must not hold up the queue's few workers."""
+    panel_command_start("hosts", "status", "--id", *map(str, environment_ids))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,9 @@ from apps.environments.host_key import fingerprint_or_nothing
 from apps.environments.host_reads import environments_on, host_named, hosts_visible
 from apps.environments.host_report import Result
 from apps.environments.management.acting import environment_meant
+from apps.environments.selectors import environments_visible
 from apps.environments.services.hosts import host_key_pin, host_scan, hosts_check
-from apps.environments.services.status import environment_status_read
+from apps.environments.services.status import environment_status_read, environments_status_read
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -50,7 +51,8 @@ class Command(PanelCommand):
             "--fingerprint", metavar="SHA256:…", required=True, help="as read on the host itself: ssh-keygen -lf"
         )
         status = acts.add_parser("status", help="ask the hosts of environments which commit they run")
-        status.add_argument("subjects", nargs="+", metavar="SUBJECT", help="REPOSITORY/ENVIRONMENT")
+        status.add_argument("subjects", nargs="*", metavar="SUBJECT", help="REPOSITORY/ENVIRONMENT")
+        status.add_argument("--id", nargs="+", type=int, default=[], help="by number, silently (used by workers)")
         for act in (listing, check, scan, pin, status):
             self.add_json_argument(act)
             self.add_as_argument(act)
@@ -136,6 +138,11 @@ class Command(PanelCommand):
         return Exit.DONE
 
     def _status(self, options: dict[str, Any], user: User | None) -> int:
+        if options["id"]:
+            environments_status_read(environments=list(environments_visible(user).filter(pk__in=options["id"])))
+            return Exit.DONE
+        if not options["subjects"]:
+            raise InputError("at least one environment is needed.", "SUBJECT")
         environments = [environment_meant(path, user) for path in options["subjects"]]
         found: list[dict[str, Any]] = []
         for environment in environments:
