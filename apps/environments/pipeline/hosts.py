@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apps.environments import ssh
+from apps.environments.errors import HostError
 from apps.environments.host_state import SCRIPT, HostState, TargetKind, answer, new_mark
 from apps.environments.pipeline import scripts
 from apps.environments.pipeline.build import DEPLOY, RUN_TESTS
 from apps.environments.pipeline.channel import alias
 from apps.environments.pipeline.fleet import StepFailed, Tail
 from apps.environments.release import to_prune
-from apps.environments.rsync import COUNT_FORMAT, Changes, Copy, changes, failure, said_failure
+from apps.environments.rsync import COUNT_FORMAT, Changes, Copy, Failure, changes, failure, said_failure
 from apps.runs.execution import carry_out
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ CONNECT, COPY, SWITCH, DEPLOY_SCRIPT, TESTS, CLEAN_UP = (
 STAGES = (CONNECT, COPY, SWITCH, DEPLOY_SCRIPT, TESTS, CLEAN_UP)
 STEP_TIMEOUT = 60  # seconds for a step that only looks, makes folders or moves a link
 SSH_FAILED = 255
+CUT_SHORT = (11, 12, 23)  # rsync's statuses behind which a full disk may hide
 DROPPED = ("kex_exchange_identification", "banner exchange", "Connection closed by UNKNOWN")
 PRUNE_TIMEOUT = 600  # seconds: deleting a large release takes its time
 NAMES_UP_TO = 1000  # files in a tree; for larger ones the log tells totals, not each name
@@ -79,7 +81,7 @@ class HostSteps:
         status = self._rsync(job)
         handle.exit_status = status
         if status:
-            why = failure(status, job.tail.text())
+            why = self._full(job, status) or failure(status, job.tail.text())
             raise StepFailed(why.problem, why.remedy)
         kept = posixpath.join(plan.releases, ".deploy") if plan.symlink else ""
         shared = plan.shared_paths if plan.symlink else []
@@ -99,6 +101,22 @@ class HostSteps:
             self.work.stopping.wait(pause + random.random())  # noqa: S311 - spreads the attempts
             job.tail = Tail()
         return carry_out_with_tail(self.work, argv, job.name, job.tail)
+
+    def _full(self, job: HostJob, status: int) -> Failure | None:
+        """A full disk, when rsync's own word for it was lost with its connection: there is less room than needed."""
+        if status not in CUT_SHORT or said_failure(job.tail.text()) is not None or self.tree is None:
+            return None
+        try:
+            words = self.script(job, scripts.FREE, [self.plan.release or self.plan.target_path]).out.split()
+        except HostError:
+            return None
+        size = sum(path.lstat().st_size for path in self.tree.rglob("*") if not path.is_dir())
+        if not words or not words[0].isdigit() or int(words[0]) * 1024 > size:
+            return None
+        return Failure(
+            problem=f"The disk is full: {int(words[0]):,} KiB are free, the tree has {size // 1024:,} KiB.",
+            remedy="Free some space; fewer kept releases need less.",
+        )
 
     def _copy(self, job: HostJob) -> Copy:
         plan, state = self.plan, job.state

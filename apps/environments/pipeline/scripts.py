@@ -39,6 +39,9 @@ printf '%s' "$text" > "$release/.git_release.$word"
 mv -f "$release/.git_release.$word" "$release/.git_release"
 """
 
+# $1 folder. KiB that are free there.
+FREE = r"""df -Pk "$1" | tail -n 1 | awk '{print $(NF-2)}'"""
+
 # $1 release, $2 target, $3 name of the link before it takes the target's place in one move
 SWITCH = (
     r"""
