@@ -16,6 +16,7 @@ import time
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+import fabric
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from django.conf import settings
@@ -227,12 +228,25 @@ def _log_in(host: Host, transport: paramiko.Transport, user: str, key: paramiko.
         )
 
 
+def _fabric_over(host: Host, user: str, transport: paramiko.Transport) -> fabric.Connection:
+    """fabric's connection, over a transport that has shown the pinned key and logged in.
+
+    By itself fabric would read the operator's own files, and accept any host key; here it has nothing to open.
+    """
+    config = fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig())
+    made = fabric.Connection(host.address, user=user, port=host.port, config=config)
+    made.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    made.client._transport = made.transport = transport
+    return made
+
+
 class HostConnection:
     """A logged-in connection; one script at a time. Closing it ends what it still runs on the host."""
 
     def __init__(self, host: Host, user: str, transport: paramiko.Transport, stack: contextlib.ExitStack) -> None:
         self.host, self.user, self.transport = host, user, transport
         self._stack = stack
+        self._fabric = _fabric_over(host, user, transport)
         self._heard = time.monotonic()
         self._asked = 0.0
         self._unanswered = 0  # questions in a row
@@ -295,7 +309,7 @@ class HostConnection:
         """Give the host's shell a script; start one where there is none."""
         try:
             if self._shell is None:
-                self._shell = self.transport.open_session()
+                self._shell = self._fabric.create_session()
                 self._shell.exec_command(shell_command())
             self._shell.sendall(line)
         except (paramiko.SSHException, EOFError, OSError) as error:
