@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from apps.access.models import SshKey
     from apps.environments.models import Host
 
+SOCKET_LENGTH = 90  # ssh-agent adds a few of its own while it begins
 AGENT_TIMEOUT = 20  # seconds
 
 
@@ -34,10 +35,13 @@ def alias(host: Host) -> str:
 
 
 @contextlib.contextmanager
-def rsync_channel(hosts: Sequence[Host], user: str, *, lifetime: int) -> Iterator[str]:
-    """The configuration file for `ssh -F`; it works for `lifetime` seconds at most, and inside the block."""
-    # Not in the data folder: the path of a socket may have a hundred characters only.
-    folder = Path(tempfile.mkdtemp(prefix="deploypanel-"))
+def rsync_channel(hosts: Sequence[Host], user: str, *, folder: Path, lifetime: int) -> Iterator[str]:
+    """The configuration file for `ssh -F`; it works for `lifetime` seconds at most, and inside the block.
+
+    `folder` is made for it; the run's own, so that it goes with the run however that ends.
+    """
+    folder.mkdir(mode=0o700)
+    socket = _socket_path(folder)
     try:
         every = _with_jumps(hosts)
         keys = {host.ssh_key_id: host.ssh_key for host in every}
@@ -49,15 +53,23 @@ def rsync_channel(hosts: Sequence[Host], user: str, *, lifetime: int) -> Iterato
         text = config(
             peers,
             known_hosts=str(folder / "known_hosts"),
-            agent=str(folder / "agent"),
+            agent=str(socket),
             timeout=settings.SSH_CONNECT_TIMEOUT,
             keepalive=settings.SSH_KEEPALIVE,
         )
         _write(folder / "config", text)
-        with _agent(folder / "agent", list(keys.values()), lifetime):
+        with _agent(socket, list(keys.values()), lifetime):
             yield str(folder / "config")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if socket.parent != folder:
+            shutil.rmtree(socket.parent, ignore_errors=True)
+
+
+def _socket_path(folder: Path) -> Path:
+    """Where the agent listens: the path of a socket may have about a hundred characters only."""
+    path = folder / "agent"
+    return path if len(os.fsencode(path)) <= SOCKET_LENGTH else Path(tempfile.mkdtemp(prefix="deploypanel-")) / "agent"
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def deploy(work: Work, deployment: Deployment) -> None:
     tree = build.tree_built(work, plan)
     with (
         Fleet(work, plan.hosts, parallel=plan.environment.parallel) as fleet,
-        rsync_channel(plan.hosts, plan.user, lifetime=work.run.time_limit + 60) as config,
+        rsync_channel(plan.hosts, plan.user, folder=work.folder / "ssh", lifetime=work.run.time_limit + 60) as config,
     ):
         steps = HostSteps(work=work, plan=plan, tree=tree, rsync_config=config)
         bring(work, deployment, fleet, steps)

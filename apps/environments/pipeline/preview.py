@@ -51,7 +51,7 @@ def preview(work: Work, actor: Actor) -> None:
     work.remember(predeploy=built, skipped=plan.skipped)
     with (
         Fleet(work, plan.hosts, parallel=environment.parallel) as fleet,
-        rsync_channel(plan.hosts, plan.user, lifetime=work.run.time_limit + 60) as config,
+        rsync_channel(plan.hosts, plan.user, folder=work.folder / "ssh", lifetime=work.run.time_limit + 60) as config,
     ):
         _compare(work, fleet, HostSteps(work=work, plan=plan, tree=tree, rsync_config=config))
 
