@@ -16,10 +16,10 @@ from apps.runs.process import environment, run
 SITE = Path(__file__).parent / "site"
 # One folder of `site` on top of the other is one commit after the other.
 COMMITS = (
-    ("1", "Ada Lovelace", "Announce the shop"),
-    ("2", "Grace Hopper", "Show the products"),
-    ("3", "Ada Lovelace", "Warm up and test each host"),
-    ("4", "Grace Hopper", "Lower the tea pot's price, add a biscuit tin"),
+    ("1", "Shop Front Team", "Announce the shop"),
+    ("2", "Shop Back Team", "Show the products"),
+    ("3", "Shop Front Team", "Warm up and test each host"),
+    ("4", "Shop Back Team", "Lower the tea pot's price, add a biscuit tin"),
 )
 
 

@@ -36,7 +36,7 @@ def shop(site: Build, request: pytest.FixtureRequest) -> Site:
 
 
 def push(shop: Site, commit: str, branch: str = "main") -> PushOutcome:
-    [outcome] = auto_deploy_push(repository=shop.repository, branch=branch, commit=commit, pusher="ada")
+    [outcome] = auto_deploy_push(repository=shop.repository, branch=branch, commit=commit, pusher="developer")
     return outcome
 
 
@@ -53,7 +53,7 @@ def test_push_deploys_as_the_named_user(shop: Site) -> None:
     assert outcome.text == f"run #{outcome.run.pk} started"
     run = run_now(outcome.run)
     assert run.state == RunState.SUCCEEDED, explain(run)
-    assert (run.requested_name, run.cause, run.params["behind"]) == ("auto", "push", "ada")
+    assert (run.requested_name, run.cause, run.params["behind"]) == ("auto", "push", "developer")
     run_settle(run_id=run.pk)
     assert Run.objects.count() == 1
     assert Environment.objects.get().wanted_commit == ""
@@ -138,7 +138,7 @@ def test_outside_hours_one_run_waits_with_the_newest_commit(shop: Site) -> None:
 
 
 def test_an_endless_freeze_refuses(shop: Site) -> None:
-    Freeze.objects.create(reason="audit", starts_at=timezone.now(), author_name="ada")
+    Freeze.objects.create(reason="audit", starts_at=timezone.now(), author_name="developer")
     outcome = push(shop, shop.repo.shas[0])
     assert outcome.run is None
     assert "audit" in outcome.text

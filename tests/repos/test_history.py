@@ -38,9 +38,9 @@ def test_resolve_by_name(shop: GitRepo, ref: str) -> None:
     shop.tag("v1.0", "First release")
     shop.tag("light")
     commit = selectors.commit_resolve(fetched(shop), ref)
-    assert (commit.sha, commit.author, commit.subject) == (shop.shas[1], "Ada Gardener", "Add a till")
+    assert (commit.sha, commit.author, commit.subject) == (shop.shas[1], "Shop Developer", "Add a till")
     assert commit.at.timestamp() == 1_700_000_060
-    assert commit.email == "ada@shop.example"
+    assert commit.email == "developer@shop.example"
 
 
 def test_resolve_by_number(shop: GitRepo) -> None:

@@ -56,7 +56,7 @@ def test_page_shows_commits_branches_and_tags(
 ) -> None:
     client.force_login(owner)
     page = client.get(url("page", repository)).content.decode()
-    for text in ("Change &lt;b&gt;34&lt;/b&gt;", "feature/x", "v1", shop.shas[34][:8], "Ada Gardener", "/hooks/github"):
+    for text in ("Change &lt;b&gt;34&lt;/b&gt;", "feature/x", "v1", shop.shas[34][:8], "Shop Developer", "/hooks/github"):
         assert text in page, text
     assert "Change &lt;b&gt;2&lt;/b&gt;" not in page
     second = client.get(url("page", repository), {"page": "2"}).content.decode()
@@ -171,7 +171,7 @@ def test_secrets_are_shown_once_and_rotate(client: Client, owner: User, reposito
 def test_form_takes_good_and_refuses_bad(client: Client, owner: User, rings: list[Any]) -> None:
     client.force_login(owner)
     add = reverse("admin:repos_repository_add")
-    bad = client.post(add, {"name": "shop", "url": "https://ada:pass@shop.example/x.git", "host_keys": "rubbish"})
+    bad = client.post(add, {"name": "shop", "url": "https://developer:pass@shop.example/x.git", "host_keys": "rubbish"})
     assert "Put it into the token field" in bad.content.decode()
     assert "no public host key" in bad.content.decode()
     good = client.post(

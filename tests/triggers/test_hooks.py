@@ -61,7 +61,7 @@ def test_a_push_deploys(staging: Environment, call: Call, payload: str) -> None:
     deployment = Deployment.objects.get()
     assert (deployment.commit, deployment.ref, deployment.run_id) == (B, "main", run.pk)
     delivery = Delivery.objects.get()
-    assert (delivery.forge, delivery.ref, delivery.after, delivery.pusher) == (forge, "refs/heads/main", B, "ada")
+    assert (delivery.forge, delivery.ref, delivery.after, delivery.pusher) == (forge, "refs/heads/main", B, "developer")
     assert list(delivery.runs.all()) == [run]
     assert delivery.handled_at
 

@@ -46,8 +46,8 @@ def payload(name: str) -> Any:
 def test_pushes(name: str, event: str, expected: list[tuple[str, str, str, bool]]) -> None:
     found = webhooks.pushes_of(name.partition("_")[0], event, payload(name))
     assert [(push.ref, push.before, push.after, push.forced) for push in found] == expected
-    assert {push.pusher for push in found} <= {"ada", ""}
-    assert name == "gitea_delete" or all(push.pusher == "ada" for push in found)
+    assert {push.pusher for push in found} <= {"developer", ""}
+    assert name == "gitea_delete" or all(push.pusher == "developer" for push in found)
 
 
 def test_kinds_and_names() -> None:
