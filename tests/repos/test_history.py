@@ -38,7 +38,7 @@ def test_resolve_by_name(shop: GitRepo, ref: str) -> None:
     shop.tag("v1.0", "First release")
     shop.tag("light")
     commit = selectors.commit_resolve(fetched(shop), ref)
-    assert (commit.sha, commit.author, commit.subject) == (shop.shas[1], "Shop Developer", "Add a till")
+    assert (commit.sha, commit.author, commit.subject) == (shop.shas[1], "Shop Coder", "Add a till")
     assert commit.at.timestamp() == 1_700_000_060
     assert commit.email == "developer@shop.example"
 
@@ -113,7 +113,7 @@ def test_commits_are_paged_and_searched(shop: GitRepo) -> None:
     repository = fetched(shop)
     assert [c.subject for c in selectors.commits(repository, "main", limit=2, skip=1)] == ["Count to 5", "Count to 4"]
     assert [c.subject for c in selectors.commits(repository, "main", search="TILL")] == ["Add a till"]
-    assert len(selectors.commits(repository, "main", search="gardener")) == 9
+    assert len(selectors.commits(repository, "main", search="coder")) == 9
     assert [c.sha for c in selectors.commits(repository, "main", search=shop.shas[3][:9])] == [shop.shas[3]]
     for nothing in ("zzz", "--all", ".*", "-x\n", "\x00zz"):
         assert selectors.commits(repository, "main", search=nothing) == []

@@ -56,7 +56,7 @@ def test_page_shows_commits_branches_and_tags(
 ) -> None:
     client.force_login(owner)
     page = client.get(url("page", repository)).content.decode()
-    for text in ("Change &lt;b&gt;34&lt;/b&gt;", "feature/x", "v1", shop.shas[34][:8], "Shop Developer", "/hooks/github"):
+    for text in ("Change &lt;b&gt;34&lt;/b&gt;", "feature/x", "v1", shop.shas[34][:8], "Shop Coder", "/hooks/github"):
         assert text in page, text
     assert "Change &lt;b&gt;2&lt;/b&gt;" not in page
     second = client.get(url("page", repository), {"page": "2"}).content.decode()

@@ -292,7 +292,7 @@ def test_commands(shop: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "shop is up to date." in said
     assert shop.shas[0][:8] in said
-    assert "Shop Developer" in said
+    assert "Shop Coder" in said
     call_command("repos", "list", "--json")
     assert '"name": "shop"' in capsys.readouterr().out
     for arguments in (("log", "shoop"), ("log", "shop", "--ref", "mian"), ("fetch", "")):

@@ -48,7 +48,7 @@ class GitRepo:
         return done.stdout.decode(errors="replace").strip()
 
     def _environment(self) -> dict[str, str]:
-        people = {"NAME": "Shop Developer", "EMAIL": "developer@shop.example", "DATE": f"{self.clock} +0000"}
+        people = {"NAME": "Shop Coder", "EMAIL": "developer@shop.example", "DATE": f"{self.clock} +0000"}
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.tree.parent),
@@ -93,7 +93,10 @@ class GitRepo:
         lines = []
         for number in range(count):
             message, content = subject.format(number).encode(), f"{number}\n".encode()
-            lines += [b"commit " + branch.encode(), b"committer Shop Developer <developer@shop.example> %d +0000" % self.clock]
+            lines += [
+                b"commit " + branch.encode(),
+                b"committer Shop Coder <developer@shop.example> %d +0000" % self.clock,
+            ]
             lines += [
                 b"data %d" % len(message),
                 message,

@@ -97,7 +97,7 @@ def deployment_make(
         branch=environment.branch,
         commit=commit,
         commit_subject=SUBJECTS[number % len(SUBJECTS)],
-        commit_author="Shop Developer",
+        commit_author="Shop Coder",
         state=state,
         requested_name=by,
         started_at=at,
