@@ -1,7 +1,7 @@
 """A deployment, from the ref to the last host.
 
 1. The configuration and conflicts are checked (the runner has asked the gate already).
-2. The commit is fetched, exported and built on the panel's machine.
+2. The commit is fetched, exported and built on the panel's machine; meanwhile the hosts are asked what they have.
 3. Every host is copied to. Nothing is live yet, with symlinked releases.
 4. When no more hosts failed than are tolerated, all are switched, and then their scripts run.
 5. Old releases go; what each host runs is kept.
@@ -39,14 +39,16 @@ def deploy(work: Work, deployment: Deployment) -> None:
     plan = plan_prepared(work, deployment)
     work.plan_steps(build.STAGES, [""])
     work.plan_steps(hosts.STAGES, [host.name for host in plan.hosts])
-    commit = build.commit_found(work, plan, deployment.ref, deployment.commit)
-    commit_kept(deployment, plan, commit)
-    tree = build.tree_built(work, plan)
     with (
         Fleet(work, plan.hosts, parallel=plan.environment.parallel) as fleet,
         rsync_channel(plan.hosts, plan.user, folder=work.folder / "ssh", lifetime=work.run.time_limit + 60) as config,
     ):
-        steps = HostSteps(work=work, plan=plan, tree=tree, rsync_config=config)
+        steps = HostSteps(work=work, plan=plan, rsync_config=config)
+        # Logging in and looking changes nothing, so it need not wait for the build.
+        with fleet.meanwhile(hosts.CONNECT, steps.connect):
+            commit = build.commit_found(work, plan, deployment.ref, deployment.commit)
+            commit_kept(deployment, plan, commit)
+            steps.tree = build.tree_built(work, plan)
         bring(work, deployment, fleet, steps)
 
 
@@ -78,7 +80,6 @@ def commit_kept(deployment: Deployment, plan: Plan, commit: Commit) -> None:
 def bring(work: Work, deployment: Deployment, fleet: Fleet, steps: HostSteps) -> None:
     """Phase 1 on all hosts, then phase 2 on all that are well."""
     plan = steps.plan
-    fleet.each(hosts.CONNECT, steps.connect)
     release_chosen(deployment, plan, fleet)
     fleet.each(hosts.COPY, steps.copy)
     failed = len(fleet.failures)

@@ -77,6 +77,9 @@ class HostSteps:
     def copy(self, job: HostJob, handle: StepHandle) -> None:
         """The release folder, marked in progress while rsync fills it, complete afterwards."""
         plan, work = self.plan, self.work
+        if not job.ssh.transport.is_active():  # a long build gave it the time to restart
+            job.ssh.close()
+            job.connection = ssh.connect(job.host, plan.user)
         self.checked(job, scripts.BEGIN, [plan.release, plan.release_file(in_progress=True), plan.word])
         status = self._rsync(job)
         handle.exit_status = status
