@@ -211,5 +211,5 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no_health"]}},
     "root": {"handlers": ["console"], "level": env.text("DEPLOYPANEL_LOG_LEVEL", "INFO")},
-    "loggers": {"paramiko": {"level": "WARNING"}, "django-q": {"level": "WARNING"}},
+    "loggers": {"paramiko": {"level": "CRITICAL"}, "django-q": {"level": "WARNING"}},
 }
