@@ -145,7 +145,8 @@ def between(request: HttpRequest, pk: int) -> JsonResponse:
         difference = difference_read(environment, request.GET.get("ref", ""))
     except PanelError as error:
         return JsonResponse({"error": str(error)}, status=400)
-    html = render_to_string("environments/_between.html", {"difference": difference}, request=request)
+    context = {"difference": difference, "env": environment}
+    html = render_to_string("environments/_between.html", context, request=request)
     return JsonResponse({**difference.as_json(), "html": html})
 
 

@@ -134,6 +134,7 @@ class RepositoryAdmin(ScopedModelAdmin):
             ("page/", "page", pages.page),
             ("live/", "live", pages.live),
             ("compare/", "compare", pages.compare),
+            ("compare/file/", "patch", pages.patch),
             ("fetch/", "fetch", acts.fetch),
             ("scan/", "scan", acts.scan),
             ("pin/", "pin", acts.pin),

@@ -164,13 +164,33 @@ def live(request: HttpRequest, pk: int) -> JsonResponse:
 
 @require_GET
 def compare(request: HttpRequest, pk: int) -> TemplateResponse:
-    """What lies between two commits: `?old=&new=`, each a branch, a tag or a commit; no `old`: from nothing."""
+    """What lies between two commits: `?old=&new=`, each a branch, a tag or a commit; no `old`: from nothing.
+
+    With `&file=`, the lines of that file alone.
+    """
     repository = repository_or_404(request, pk)
     old, new = (request.GET.get(name, "").strip() for name in ("old", "new"))
     context = {**base_context(request, repository), **_refs(repository), "old": old, "new": new}
-    if new:
+    if new and request.GET.get("file"):
+        context |= _patch(request, repository)
+    elif new:
         try:
             context["comparison"] = selectors.comparison(repository, old, new)
         except PanelError as error:
             context["compare_trouble"] = str(error)
     return TemplateResponse(request, "repos/compare.html", context)
+
+
+@require_GET
+def patch(request: HttpRequest, pk: int) -> TemplateResponse:
+    """The lines of one file of a comparison, `?old=&new=&file=`, as a part of the comparison's page."""
+    repository = repository_or_404(request, pk)
+    return TemplateResponse(request, "repos/_patch.html", _patch(request, repository))
+
+
+def _patch(request: HttpRequest, repository: Repository) -> dict[str, Any]:
+    old, new, file = (request.GET.get(name, "") for name in ("old", "new", "file"))
+    try:
+        return {"file": file, "patch": selectors.file_patch(repository, old.strip(), new.strip(), file)}
+    except PanelError as error:
+        return {"file": file, "patch_trouble": str(error)}

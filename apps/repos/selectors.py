@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from apps.access.errors import NotFound
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
-from apps.repos import history
+from apps.repos import history, patch
 from apps.repos.errors import RefMissing
 from apps.repos.mirror import mirror_path
 from apps.repos.models import Repository
@@ -131,6 +131,16 @@ def comparison(repository: Repository, old: str, new: str, commits: int = 100, f
         added=sum(added or 0 for added, _ in counts.values()),
         deleted=sum(deleted or 0 for _, deleted in counts.values()),
     )
+
+
+def file_patch(repository: Repository, old: str, new: str, path: str) -> patch.Patch:
+    """What lies between two commits (`old` empty: from nothing) in one file; raises NotFound where it is the same."""
+    mirror, after = mirror_path(repository.pk), commit_resolve(repository, new)
+    before = commit_resolve(repository, old).sha if old else history.empty_tree(mirror)
+    entry = patch.entry_of(mirror, before, after.sha, path)
+    if entry is None:
+        raise NotFound(f"No file {patch.plain(path)[:200]!r} differs between {old[:100] or 'nothing'} and {new[:100]}.")
+    return patch.patch_of(mirror, entry)
 
 
 def _missing(repository: Repository, ref: str) -> RefMissing:

@@ -116,3 +116,4 @@ def test_walk_reaches_what_there_is(everything: dict[str, int], owner: User) -> 
     number = everything["environments.environment"]
     assert f"admin/environments/environment/{number}/control/" in walked
     assert f"runs/{everything['runs.run']}/log.txt" in walked
+    assert f"admin/repos/repository/{everything['repos.repository']}/compare/file/" in walked

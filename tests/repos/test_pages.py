@@ -127,10 +127,10 @@ def test_who_only_sees_it(client: Client, teammate: User, repository: Repository
 
 
 def test_outsiders_and_strangers_get_nothing(client: Client, outsider: User, repository: Repository) -> None:
-    for address in ("page", "live", "compare"):
+    for address in ("page", "live", "compare", "patch"):
         assert client.get(url(address, repository)).status_code == 302
     client.force_login(outsider)
-    for address in ("page", "live", "compare"):
+    for address in ("page", "live", "compare", "patch"):
         assert client.get(url(address, repository)).status_code == 404
     for act in ("fetch", "renew", "drop_old", "pin", "scan"):
         assert client.post(url(act, repository)).status_code == 404
