@@ -64,7 +64,7 @@ class Kept:
         return int(words[1]) if len(words) == 2 and words[1].isdigit() else None
 
     def text(self) -> str:
-        return bytes(self._data[-KEPT_OUTPUT:]).decode("utf-8", "replace")
+        return bytes(self._data[-KEPT_OUTPUT:]).decode("utf-8", "replace").replace("\0", "")  # PostgreSQL takes none
 
     def close(self) -> None:
         """No mark will come: what was held back is output, such as why the user's shell refuses."""

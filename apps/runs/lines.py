@@ -13,6 +13,13 @@ LONGEST_LINE = 64 * 1024  # characters; a longer line is stored as several
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
+def storable(text: str) -> str:
+    """`text` as every database takes it: without NUL (PostgreSQL refuses it) and without half surrogates."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    return text.replace("\0", "")
+
+
 class LineBuffer:
     """One stream of one host. Feed it, take the whole lines; what has no end yet stays.
 
@@ -49,12 +56,7 @@ class LineBuffer:
         return _clean(text + "\n") if text.strip("\r\0") else ""
 
     def _decode(self, data: bytes | str) -> str:
-        if isinstance(data, str):
-            # Lone surrogates cannot be stored.
-            text = data if data.isascii() else data.encode("utf-8", "replace").decode("utf-8")
-        else:
-            text = self._decoder.decode(data)
-        return text.replace("\0", "") if "\0" in text else text
+        return storable(data) if isinstance(data, str) else self._decoder.decode(data).replace("\0", "")
 
     def _shorten(self) -> str:
         """Keep the unfinished line small: drop what was drawn over, give out the beginning of the rest."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from apps.runs.lines import LineBuffer, split_long
+from apps.runs.lines import LineBuffer, split_long, storable
 from apps.runs.masks import Masks
 from apps.runs.models import Stream
 
@@ -58,6 +59,16 @@ class LogWriter:
         with self._changed:
             self.last_output = time.monotonic()
             self._add(text, host, Stream.NOTE)
+
+    def shown(self, value: Any) -> Any:
+        """A text that is stored beside the log, or JSON with texts in it, without secrets and as databases take it."""
+        if isinstance(value, str):
+            return self.masks.hide(storable(value))
+        if isinstance(value, dict):
+            return {self.shown(key): self.shown(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.shown(part) for part in value]
+        return value
 
     def end_line(self, host: str = "") -> None:
         """A program of that host has ended: what it left without a newline is a line."""

@@ -129,7 +129,7 @@ class Runner:
         work.log.note(_farewell(run, outcome))
         if not self._recorder.close(patience):
             logger.error("Run %s: the end of its log could not be stored.", run.pk)
-        summary = work.log.masks.hide(outcome.summary)[:500]
+        summary = work.log.shown(outcome.summary)[:500]
         self._watcher.stop()
         patiently(
             lambda: run_move(run_id=run.pk, to=outcome.state, held_by=run.token, summary=summary), seconds=patience

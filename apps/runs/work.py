@@ -72,7 +72,7 @@ class Work:
     def remember(self, **result: Any) -> None:
         """Merge into the run's result, for those who look at it while it works and after."""
         with self._lock:
-            self._result.update(result)
+            self._result.update(self.log.shown(result))
             self.run.result = dict(self._result)
         self._recorder.result_changed(self._result)
 
@@ -121,7 +121,7 @@ class Work:
             row.started_at, row.ended_at = now, None
         else:
             row.ended_at = now
-        row.message, row.exit_status = self.log.masks.hide(handle.message)[:500], handle.exit_status
+        row.message, row.exit_status = self.log.shown(handle.message)[:500], handle.exit_status
         self._recorder.step_changed(row)
 
     # Stopping

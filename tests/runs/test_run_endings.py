@@ -46,6 +46,15 @@ def test_run_with_a_bug_is_errored_with_its_traceback(request_run: Requester) ->
     assert (step.state, step.host, step.message) == ("failed", "web1", "a bug of ours")
 
 
+def test_run_that_ends_with_text_no_database_takes_ends_truthfully(request_run: Requester) -> None:
+    run = run_now(request_run("odd_text"))
+    clean = "half? a NUL ********"
+    assert (run.state, run.summary) == ("failed", clean), log_text(run)
+    assert run.result == {"hosts": {clean: [clean, {"lines": [clean]}]}, "count": 3}
+    step = Step.objects.get(run=run)
+    assert (step.state, step.message) == ("failed", clean)
+
+
 def test_run_given_bad_input_is_failed_without_traceback(request_run: Requester) -> None:
     run = run_now(request_run("bad_input"))
     assert (run.state, run.summary) == ("failed", "ref: no such branch")

@@ -139,6 +139,16 @@ def _steps(work: Work) -> None:
     work.summary = "It went well."
 
 
+def _odd_text(work: Work) -> None:
+    """What hosts say and files are called may hold NULs, broken bytes, and secrets."""
+    work.mask("s3cret-value")
+    odd = "half\udcff a NUL\0 s3cret-value"
+    work.remember(hosts={odd: [odd, {"lines": (odd,)}]}, count=3)
+    with work.step("one", "web1") as step:
+        step.fail(odd)
+    raise RunFailed(odd)
+
+
 ACTS: dict[str, Callable[[Work], None]] = {
     "nothing": _nothing,
     "shell": _shell,
@@ -151,4 +161,5 @@ ACTS: dict[str, Callable[[Work], None]] = {
     "callback": _callback,
     "talks": _talks,
     "steps": _steps,
+    "odd_text": _odd_text,
 }
