@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.html import conditional_escape
 
 from apps.access.levels import Level
 from apps.access.models import AuditEntry
@@ -109,7 +110,16 @@ def test_form_saves_and_returns_to_the_control_page(configurer: Client, prod: En
 def test_form_refuses(configurer: Client, prod: Environment, field: str, value: str, word: str) -> None:
     answer = send(configurer, prod, **{field: value})
     assert answer.status_code == 200
-    assert word in answer.content.decode()
+    messages = answer.context["adminform"].form.errors.get("deploy_as" if field == "auto_deploy" else field)
+    assert len(messages) == 1
+    assert word in messages[0]
+    assert answer.content.decode().count(conditional_escape(messages[0])) == 1
+
+
+def test_form_spells_the_folder_in_one_way(configurer: Client, prod: Environment) -> None:
+    assert send(configurer, prod, target_path=" /srv//shop/ ").status_code == 302
+    prod.refresh_from_db()
+    assert prod.target_path == "/srv/shop"
 
 
 def test_configurer_lends_nobody_elses_rights(
