@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from apps.access import gate
 from apps.access.actor import Actor, Door
+from apps.access.decision import RuleResult
 from apps.environments.models import Action, Deployment, Environment
 from apps.environments.pipeline import build, hosts
 from apps.environments.pipeline.clean_up import lost_cleaned_up
@@ -15,6 +16,7 @@ from apps.environments.pipeline.rollback import rollback
 from apps.environments.services.auto_deploy import auto_deploy_wanted
 from apps.environments.services.deploy import targets_rule
 from apps.runs.kinds import RunKind, register
+from apps.runs.models import Cause
 from apps.runs.recorder import note_append
 from apps.runs.states import RunState
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 def actor_of(run: Run) -> Actor:
     """Who asked for it. A person whose account is gone by now is nobody, and holds no rights."""
     door = Door(run.params["door"])
+    if run.requested_by is None and run.params.get("is_person"):
+        door = Door.ADMIN  # at the shell's door, nobody would be the operator
     return Actor(
         user=run.requested_by, door=door, address=run.params.get("address", ""), behind=run.params.get("behind", "")
     )
@@ -45,7 +49,7 @@ class DeploymentKind(RunKind):
             actor=actor_of(run),
             act=gate.Act.ACT,
             subject=environment,
-            extra=[targets_rule(environment, deployment.cluster, deployment.host)],
+            extra=[targets_rule(environment, deployment.cluster, deployment.host), _pause_rule(run, environment)],
             override=run.override_reason,
         )
 
@@ -71,7 +75,9 @@ class DeploymentKind(RunKind):
     def settle(self, run: Run) -> None:
         deployment = Deployment.objects.select_related("environment").filter(run=run).first()
         if deployment is not None and deployment.environment is not None:
-            auto_deploy_wanted(environment=deployment.environment, attempted=deployment.commit)
+            # A cluster or a host alone is not the environment: its other hosts still want the commit.
+            attempted = "" if deployment.target else deployment.commit
+            auto_deploy_wanted(environment=deployment.environment, attempted=attempted)
 
 
 class DeployKind(DeploymentKind):
@@ -95,6 +101,13 @@ class PreviewKind(RunKind):
 
     def execute(self, work: Work) -> None:
         preview(work, actor_of(work.run))
+
+
+def _pause_rule(run: Run, environment: Environment) -> RuleResult:
+    """A push that waited for its window must not undo the rollback that paused all pushes meanwhile."""
+    paused = run.cause == Cause.PUSH and environment.auto_paused_at is not None
+    reason = f"Automatic deployment is paused: {environment.auto_paused_reason}" if paused else "It is not paused."
+    return RuleResult(name="pause", allowed=not paused, reason=reason)
 
 
 def _deployment(run: Run) -> Deployment:

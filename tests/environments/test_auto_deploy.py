@@ -15,8 +15,9 @@ from apps.access.models import BusinessHours, Freeze
 from apps.access.services import grant_set
 from apps.environments.models import Deployment, Environment, Host
 from apps.environments.services import PushOutcome, auto_deploy_push, auto_pause
+from apps.runs.kinds import kind_named
 from apps.runs.models import Run
-from apps.runs.services import run_settle
+from apps.runs.services import run_advance_waiting, run_settle, run_stop
 from apps.runs.states import RunState
 from tests.support.runner import run_now, start_runner, wait_for_state
 from tests.support.site import OPERATOR, Build, Site, explain
@@ -135,6 +136,45 @@ def test_outside_hours_one_run_waits_with_the_newest_commit(shop: Site) -> None:
     second = push(shop, newest)
     assert second.run == first.run
     assert Deployment.objects.get().commit == newest
+
+
+def test_push_that_waited_does_not_undo_a_pause(shop: Site) -> None:
+    Environment.objects.update(hours=BusinessHours.objects.create(name="later", timezone="UTC", weekly=closed_now()))
+    waiting = push(shop, shop.repo.shas[0]).run
+    assert waiting is not None
+    auto_pause(environment=shop.environment, actor=OPERATOR, reason="rolled back")
+    Environment.objects.update(hours=None)
+    Run.objects.update(not_before=timezone.now())
+    run_advance_waiting(timezone.now())
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.summary) == ("failed", "Refused: Automatic deployment is paused: rolled back")
+
+
+def test_commit_brought_to_one_host_only_is_still_wanted(shop: Site) -> None:
+    deployment = shop.request(commit=shop.repo.shas[0], host=shop.hosts[0])
+    assert deployment.run is not None
+    assert push(shop, shop.repo.shas[0]).run is None  # remembered
+    run_stop(run=deployment.run, actor=OPERATOR)
+    run_settle(run_id=deployment.run.pk)
+    following = Run.objects.exclude(pk=deployment.run.pk).get()
+    assert (following.cause, following.deployment.commit, following.deployment.target) == (
+        "push",
+        shop.repo.shas[0],
+        "",
+    )
+
+
+def test_person_who_is_gone_is_not_the_operator(shop: Site) -> None:
+    """A run asked for with `--as` must not gain the shell's rights by the deletion of the account."""
+    person = User.objects.create_user("person")
+    grant_set(actor=OPERATOR, subject=shop.environment, holder=person, level=Level.ACT)
+    run = shop.request(actor=Actor(user=person, door=Door.COMMAND)).run
+    assert run is not None
+    person.delete()
+    run.refresh_from_db()
+    decision = kind_named(run.kind).admit(run)
+    assert not decision.allowed
+    assert "nobody" in " ".join(decision.reasons)
 
 
 def test_an_endless_freeze_refuses(shop: Site) -> None:

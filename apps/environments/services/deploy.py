@@ -137,9 +137,10 @@ def target_name(cluster: Cluster | None, host: Host | None) -> str:
     return host.name if host is not None else cluster.name if cluster is not None else ""
 
 
-def knock(actor: Actor) -> dict[str, str]:
+def knock(actor: Actor) -> dict[str, Any]:
     """What the run keeps of its actor, to ask the gate again in the same name."""
-    return {"door": str(actor.door), "address": actor.address, "behind": actor.behind}
+    is_person = actor.user is not None
+    return {"door": str(actor.door), "address": actor.address, "behind": actor.behind, "is_person": is_person}
 
 
 def ref_checked(ref: str) -> str:
