@@ -274,6 +274,17 @@ def test_nothing_of_the_key_is_left_or_shown(site: Build) -> None:
     assert "SSH_AUTH_SOCK" not in text
 
 
+def test_token_of_the_repository_is_masked(site: Build) -> None:
+    shop = site(1)
+    shop.repository.access_token = "glpat-very-secret"
+    shop.repository.save()
+    shop.repo.commit({"deploy.sh": "#!/bin/sh\necho using glpat-very-secret\n"})
+    run = shop.deploy()
+    assert run.state == RunState.SUCCEEDED, explain(run)
+    assert "using ********" in log_text(run)
+    assert "glpat" not in log_text(run)
+
+
 def test_servers_that_drop_some_of_many_connections(site: Build) -> None:
     shop = site(4)
     gate = shop.fleet[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import TYPE_CHECKING
 
+from apps.access.errors import DecryptionError
 from apps.repos.selectors import branches, commit_resolve
 from apps.repos.services import repository_export, repository_fetch, tree_times_settle
 from apps.repos.tree import safe_file
@@ -26,6 +28,9 @@ RUN_LOCAL_TESTS, RUN_TESTS = "tests/run_local_tests.sh", "tests/run_tests.sh"
 
 def commit_found(work: Work, plan: Plan, ref: str, commit: str) -> Commit:
     """Fetch, and the commit that is meant; sets the plan's commit and branch. Raises GitError, NotFound."""
+    # Scripts of the tree may print what they find; keys never leave the agent.
+    with contextlib.suppress(DecryptionError):  # the fetch says so, where it needs it
+        work.mask(plan.repository.access_token)
     with work.step(FETCH) as handle:
         repository_fetch(repository=plan.repository, work=work, commit=commit)
         found = commit_resolve(plan.repository, commit or ref)
