@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from apps.access.errors import InputError
+from apps.environments.pipeline.channel import _agent
 from apps.environments.ssh_config import Peer, config, known_hosts
+from apps.runs.errors import RunFailed
 
 
 def peer(**given: object) -> Peer:
@@ -48,3 +52,19 @@ def test_known_hosts_stand_under_aliases() -> None:
 def test_hostile_addresses_are_refused(address: str) -> None:
     with pytest.raises(InputError, match="address"):
         config([peer(address=address)], known_hosts="/k", agent="/a", timeout=1, keepalive=1)
+
+
+def test_agent_is_where_the_reaper_looks(tmp_path: Path) -> None:
+    """Its environment is hidden from an ordinary user, so only the runner's session tells whose it is."""
+    path = tmp_path / "agent"
+
+    def agents() -> list[psutil.Process]:
+        return [one for one in psutil.process_iter(["cmdline"]) if str(path) in (one.info["cmdline"] or ())]
+
+    with _agent(path, [], 60):
+        [agent] = agents()
+        assert os.getsid(agent.pid) == os.getsid(0)
+        assert path.is_socket()
+    assert not agents()
+    with pytest.raises(RunFailed, match="ssh-agent did not start"), _agent(tmp_path / "none" / "agent", [], 60):
+        pass

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
+import socket as sockets
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,11 +75,10 @@ def _socket_path(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _agent(socket: Path, keys: Sequence[SshKey], lifetime: int) -> Iterator[None]:
-    started = process.run(["ssh-agent", "-s", "-a", str(socket)], timeout=AGENT_TIMEOUT)
-    if started.status:
-        raise RunFailed(f"ssh-agent did not start: {started.err.decode('utf-8', 'replace').strip()}")
-    pid = int(started.out.decode().split("SSH_AGENT_PID=")[1].split(";")[0])
-    try:
+    # Not as a daemon: in a session of its own, and with an environment that the system hides, the reaper of an
+    # ordinary user's panel would not find it when the runner is killed.
+    with process.Child(["ssh-agent", "-D", "-a", str(socket)]) as agent:
+        _await_agent(agent, socket)
         for key in keys:
             text = key.private_key.strip() + "\n"
             added = process.run(
@@ -90,9 +90,18 @@ def _agent(socket: Path, keys: Sequence[SshKey], lifetime: int) -> Iterator[None
             if added.status:
                 raise RunFailed(f"The SSH key “{key.name}” cannot be used.", "Paste it again, without a passphrase.")
         yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+
+
+def _await_agent(agent: process.Child, path: Path) -> None:
+    """Return when it listens; raises RunFailed."""
+    deadline = time.monotonic() + AGENT_TIMEOUT
+    while agent.status is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX) as caller:
+            caller.connect(str(path))
+            return
+        time.sleep(0.01)
+    said = b"".join(data for _, data in agent.read(0.2)).decode("utf-8", "replace").strip()
+    raise RunFailed(f"ssh-agent did not start: {said or 'it does not listen'}")
 
 
 def _with_jumps(hosts: Sequence[Host]) -> list[Host]:
