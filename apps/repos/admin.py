@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q
 from django.http import HttpResponseRedirect
@@ -12,23 +13,60 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 
 from apps.access.admin_site import ScopedModelAdmin
+from apps.access.errors import InputError
+from apps.access.fields import Sealed
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
 from apps.repos import acts, pages
 from apps.repos.models import Repository
+from apps.repos.remote import remote_parse
 from apps.repos.services import repository_fetch_ring, repository_save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.db.models import QuerySet
+    from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 
+class RepositoryForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
+    """Keeps secrets, and what else is on the panel's machine, from who may only configure this repository."""
+
+    by_superuser = False
+
+    class Meta:
+        model = Repository
+        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets name them
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        before, after = _server(self.initial.get("url", "")), _server(cleaned.get("url", ""))
+        if not self.instance.pk or "url" not in self.changed_data or not after:
+            return cleaned
+        if after == LOCAL and not self.by_superuser:
+            self.add_error("url", "Only an administrator may name a folder of the panel's own machine.")
+        if before != after and isinstance(cleaned.get("access_token"), Sealed):
+            self.add_error("access_token", "The server is another one: enter its token, or clear the present one.")
+        return cleaned
+
+
+LOCAL = ("file", "", 0)
+
+
+def _server(url: str) -> tuple[str, str, int] | None:
+    """Who would be given the token; None for a URL that cannot be read."""
+    try:
+        remote = remote_parse(url)
+    except InputError:
+        return None
+    return remote.scheme, remote.host.lower(), remote.port
+
+
 @admin.register(Repository)
 class RepositoryAdmin(ScopedModelAdmin):
+    form = RepositoryForm
     list_display = ("repository", "address", "newest", "fetched", "deployed_to", "configure")
     list_display_links = None
     search_fields = ("name", "url")
@@ -106,6 +144,11 @@ class RepositoryAdmin(ScopedModelAdmin):
             return HttpResponseRedirect(pages.page_url(row))
         response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
         return response
+
+    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.by_superuser = bool(request.user.is_superuser)
+        return form
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

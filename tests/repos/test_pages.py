@@ -189,6 +189,27 @@ def test_form_takes_good_and_refuses_bad(client: Client, owner: User, rings: lis
     assert Environment.objects.get().path == "store/prod"
 
 
+def test_configurer_gets_neither_the_token_nor_the_machine_s_folders(
+    client: Client, teammate: User, rings: list[Any]
+) -> None:
+    repository = Repository.objects.create(name="shop", url="https://shop.example/a.git", access_token="t0ken")
+    grant(teammate, repository, Level.CONFIGURE)
+    client.force_login(teammate)
+    change = reverse("admin:repos_repository_change", args=[repository.pk])
+
+    def send(url: str, **more: str) -> Any:
+        answer = client.post(change, {"name": "shop", "url": url, **more})
+        return answer.context["adminform"].form.errors if answer.status_code == 200 else {}
+
+    assert "enter its token" in str(send("https://elsewhere.example/a.git"))
+    assert "enter its token" in str(send("https://shop.example:8443/a.git"))
+    assert "Only an administrator" in str(send("file:///srv/git/secret.git", access_token_clear="on"))
+    repository.refresh_from_db()
+    assert repository.url == "https://shop.example/a.git"
+    assert not send("https://shop.example/b.git")  # the same server: the token stays
+    assert not send("https://elsewhere.example/a.git", access_token="another")
+
+
 def test_list_is_quick(client: Client, owner: User, repository: Repository, django_assert_max_num_queries: Any) -> None:
     for number in range(10):
         Repository.objects.create(name=f"r{number}", url=f"https://shop.example/{number}.git")
