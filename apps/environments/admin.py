@@ -11,16 +11,18 @@ from django.http import HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 
-from apps.access.admin_site import ScopedModelAdmin
+from apps.access.actor import Actor, Door
+from apps.access.admin_site import ScopedModelAdmin, actor_of
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
+from apps.access.services import grant_set
 from apps.environments import (
     acts,
     admin_hosts,  # noqa: F401 - registers hosts and clusters
     views,
 )
 from apps.environments.forms import EnvironmentForm, LinesField
-from apps.environments.models import Deployment, Environment
+from apps.environments.models import Cluster, Deployment, Environment
 from apps.environments.wording import age, badge, short, state_badge, took
 from apps.repos.models import Repository
 
@@ -104,6 +106,24 @@ class EnvironmentAdmin(ScopedModelAdmin):
         if db_field.name == "deploy_as":
             kwargs["queryset"] = self._accounts(request)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "clusters" and not request.user.has_perm("environments.change_cluster"):
+            kwargs["queryset"] = self._clusters(request)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def _clusters(self, request: HttpRequest) -> QuerySet[Cluster]:
+        """Who configures an environment runs commands on its hosts; to see one is not enough to choose its hosts."""
+        mine = Q(environments__in=subjects_visible(request.user, "environment", Level.CONFIGURE).values("pk"))
+        return Cluster.objects.filter(pk__in=Cluster.objects.filter(mine).values("pk"))
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if not change and not request.user.is_superuser:  # or its maker could not even see it
+            maker = actor_of(request)
+            panel = Actor(user=None, door=Door.SYSTEM, address=maker.address, behind=maker.name)
+            holder = User.objects.get(username=maker.name)
+            grant_set(actor=panel, subject=form.instance, holder=holder, level=Level.CONFIGURE)
 
     def _accounts(self, request: HttpRequest) -> QuerySet[User]:
         """Nobody lends rights that are not theirs: only a superuser names another account than the present or own."""

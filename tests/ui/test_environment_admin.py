@@ -12,7 +12,8 @@ from django.utils.html import conditional_escape
 
 from apps.access.levels import Level
 from apps.access.models import AuditEntry
-from apps.environments.models import Environment
+from apps.access.permissions import level_of
+from apps.environments.models import Cluster, Environment
 from tests.support.cast import grant
 from tests.ui import rows
 
@@ -151,6 +152,25 @@ def test_configurer_of_a_repository_adds_environments(client: Client, teammate: 
     html = client.get(f"{LIST}add/").content.decode()
     assert ">shop<" in html
     assert ">other<" not in html
+    grant(teammate, prod, Level.CONFIGURE)
+    made = client.post(f"{LIST}add/", form_of(prod, name="staging", repository=prod.repository_id))
+    assert made.status_code == 302, made.context["adminform"].form.errors
+    staging = Environment.objects.get(name="staging")
+    assert level_of(teammate, staging) is Level.CONFIGURE
+    assert AuditEntry.objects.get(action="grant").behind == "teammate"
+
+
+def test_configurer_reaches_no_hosts_that_are_only_seen(configurer: Client, prod: Environment, teammate: User) -> None:
+    """Who configures runs commands on the hosts: those of an environment that one may merely see are not offered."""
+    away = Cluster.objects.create(name="away")
+    other = rows.environment_make(rows.repository_make("other"), "prod", [away])
+    grant(teammate, other, Level.ACT)
+    chosen = [*prod.clusters.values_list("pk", flat=True), away.pk]
+    assert send(configurer, prod, clusters=chosen).status_code == 200
+    assert away not in prod.clusters.all()
+    grant(teammate, other, Level.CONFIGURE)
+    assert send(configurer, prod, clusters=chosen).status_code == 302
+    assert away in prod.clusters.all()
 
 
 def test_same_name_twice_is_refused(client: Client, owner: User, prod: Environment) -> None:
