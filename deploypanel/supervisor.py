@@ -11,6 +11,7 @@ end by its limit is killed with its whole session. Runners have sessions of thei
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -165,7 +166,8 @@ class Supervisor:
                 return gone
             child = self._child_of(found.si_pid)
             if child is None:
-                os.waitpid(found.si_pid, 0)
+                with contextlib.suppress(ChildProcessError):  # the watchdog's thread was quicker
+                    os.waitpid(found.si_pid, 0)
             elif child.process is not None:
                 child.process.wait()
                 gone.append(child)

@@ -3,6 +3,8 @@
 django-q2 freezes for ever when an idle worker is killed (the queue's lock dies with it), and acknowledges nothing
 any more when its monitor is. Both are cured by killing the cluster and starting it anew, which harms nobody:
 tasks are short and claim what they work on, and runs have processes of their own.
+
+On each machine it also ends what lost runs have left there: the clock, which declares them lost, may be elsewhere.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ import time
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.utils import timezone
 
 from apps.runs.busy import workers_busy
 from apps.runs.queue_state import queue_state, tasks_unacknowledged
+from apps.runs.services import runs_leftovers_kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,25 +60,26 @@ class Watchdog(threading.Thread):
     def run(self) -> None:
         while True:
             time.sleep(INTERVAL)
-            started = self._cluster_since()
-            reason = self._look(started) if started and not self._reason else ""
-            if reason and self._suspected:
-                self._reason = reason
-            self._suspected = bool(reason)
+            self.look()
+
+    def look(self) -> None:
+        """Judge the cluster and sweep up once. A database that is away ends neither this thread nor the supervisor."""
+        started, reason = self._cluster_since(), ""
+        try:
+            if started and not self._reason:
+                reason = verdict(started, timezone.now())
+            runs_leftovers_kill(timezone.now())
+            self._database_was_away = False
+        except Error as error:
+            if not self._database_was_away:
+                logger.warning("The watchdog cannot read the database: %s", error)
+            self._database_was_away = True
+            connections.close_all()
+        if reason and self._suspected:
+            self._reason = reason
+        self._suspected = bool(reason)
 
     def take_reason(self) -> str:
         """Why the cluster must be started anew, once; empty when it need not."""
         reason, self._reason = self._reason, ""
-        return reason
-
-    def _look(self, started: datetime) -> str:
-        try:
-            reason = verdict(started, timezone.now())
-        except DatabaseError as error:
-            if not self._database_was_away:
-                logger.warning("The watchdog cannot read the queue: %s", error)
-            self._database_was_away = True
-            connections.close_all()
-            return ""
-        self._database_was_away = False
         return reason

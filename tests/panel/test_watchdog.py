@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import Error, InterfaceError, OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from apps.runs import busy
+from apps.runs.machine import MARKER, boot_id, machine_name
+from apps.runs.models import Run
 from apps.runs.queue import ring
-from deploypanel.watchdog import verdict
+from deploypanel import watchdog
+from deploypanel.watchdog import Watchdog, verdict
 from tests.support.panel import Panel, is_alive, wait_for
 
 pytestmark = [pytest.mark.database]
@@ -74,10 +81,65 @@ def test_tasks_within_their_limit_are_left_alone() -> None:
     assert verdict(LONG_AGO, NOW) == ""
 
 
+def lost_run(**values: str) -> Run:
+    """A run that some clock has declared lost."""
+    given: dict[str, Any] = {
+        "machine": machine_name(),
+        "boot_id": boot_id(),
+        "token": "t0ken",
+        "state": "lost",
+    } | values
+    limits = {"time_limit": 60, "silence_limit": 60}
+    return Run.objects.create(kind="deploy", cause="person", ended_at=NOW, **limits, **given)
+
+
+@pytest.mark.django_db
+def test_what_lost_runs_left_on_this_machine_is_ended_without_a_clock() -> None:
+    here, elsewhere = lost_run(), lost_run(machine="elsewhere")
+    left, other = (
+        subprocess.Popen(["sleep", "600"], env=os.environ | {MARKER: f"{run.pk}:t0ken"}) for run in (here, elsewhere)
+    )
+    try:
+        Watchdog(lambda: None).look()
+        left.wait(5)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("fault", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_ends_nothing(
+    fault: type[Error], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object) -> str:
+        raise fault("the server is gone")
+
+    monkeypatch.setattr(watchdog.connections, "close_all", lambda: None)  # the test's own connection stays
+    dog = Watchdog(lambda: LONG_AGO)
+    with monkeypatch.context() as patch:
+        patch.setattr(watchdog, "verdict", away)
+        dog.look()
+        dog.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(watchdog, "runs_leftovers_kill", away)
+        dog.look()
+    assert [record.getMessage() for record in caplog.records] == [
+        "The watchdog cannot read the database: the server is gone"
+    ]
+    put(lock=LONG_AGO)
+    dog.look()
+    assert dog.take_reason() == "", "one look may be chance"
+    dog.look()
+    assert "has waited" in dog.take_reason()
+    assert dog.take_reason() == ""
+
+
 @pytest.mark.panel
 def test_an_idle_worker_that_is_killed_does_not_freeze_the_panel(panel: Panel) -> None:
     main = panel.main("worker")
-    for worker in panel.workers()[:2]:
+    for worker in panel.workers()[: settings.WORKERS]:  # one of them holds the queue's lock, nobody can say which
         worker.kill()
     wait_for(lambda: not is_alive(main), 40, panel.output)
     assert "cluster is frozen" in panel.output()
