@@ -35,7 +35,7 @@ TONES: dict[RunState, str] = {
 # Where people act on a kind of subject. The pages belong to apps above this one, hence names and not imports.
 _SUBJECT_PAGES = {
     "environment": "admin:environments_environment_control",
-    "repository": "admin:repos_repository_change",
+    "repository": "admin:repos_repository_page",
 }
 
 TAIL_LINES = 2000  # of a long log, what the page has before anyone scrolls up

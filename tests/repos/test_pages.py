@@ -15,6 +15,7 @@ from apps.access.models import AuditEntry
 from apps.environments.models import Environment
 from apps.repos import services
 from apps.repos.models import Repository
+from apps.runs.presentation import subject_page
 from tests.support.cast import grant
 from tests.support.gitrepo import GitRepo
 
@@ -124,6 +125,10 @@ def test_who_only_sees_it(client: Client, teammate: User, repository: Repository
     repository.refresh_from_db()
     assert not repository.webhook_secret
     assert AuditEntry.objects.filter(allowed=False).count() >= 4
+
+
+def test_a_run_leads_to_its_repository_s_page(repository: Repository) -> None:
+    assert subject_page(repository.subject) == url("page", repository)
 
 
 def test_outsiders_and_strangers_get_nothing(client: Client, outsider: User, repository: Repository) -> None:
