@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.1  # seconds
 CHUNKS_AT_ONCE = 50
+HINT_AFTER = 10.0  # seconds in the queue
 
 EXITS = {
     RunState.SUCCEEDED: Exit.DONE,
@@ -33,12 +34,11 @@ def follow(run_id: int, say: Callable[[str], object] = print) -> Exit:
 
     Raises NotFound. An interrupt (Ctrl-C) leaves the run as it is.
     """
-    seq, told = 0, ""
+    seq, delay = 0, _Delay()
     while True:
         run = _run(run_id)
-        if run.state == RunState.WAITING and (sentence := _waiting(run)) != told:
+        if sentence := delay.sentence(run):
             say(sentence)
-            told = sentence
         # Read after the state: when it has ended, this is all there will be.
         while chunks := list(LogChunk.objects.filter(run_id=run_id, seq__gt=seq).order_by("seq")[:CHUNKS_AT_ONCE]):
             for chunk in chunks:
@@ -64,6 +64,28 @@ def _run(run_id: int) -> Run:
     return run
 
 
-def _waiting(run: Run) -> str:
-    until = f" until {timezone.localtime(run.not_before):%Y-%m-%d %H:%M:%S %Z}" if run.not_before else ""
-    return f"Run #{run.pk} waits{until}. {run.summary}".rstrip()
+class _Delay:
+    """Why nothing comes yet, each reason told once."""
+
+    def __init__(self) -> None:
+        self._told = ""
+        self._queued_since: float | None = None
+
+    def sentence(self, run: Run) -> str:
+        reason = self._reason(run)
+        if not reason or reason == self._told:
+            return ""
+        self._told = reason
+        return reason
+
+    def _reason(self, run: Run) -> str:
+        if run.state == RunState.WAITING:
+            until = f" until {timezone.localtime(run.not_before):%Y-%m-%d %H:%M:%S %Z}" if run.not_before else ""
+            return f"Run #{run.pk} waits{until}. {run.summary}".rstrip()
+        if run.state != RunState.QUEUED:
+            return ""
+        now = time.monotonic()
+        self._queued_since = self._queued_since or now
+        if now - self._queued_since < HINT_AFTER:
+            return ""
+        return "Still queued: are the workers running? manage.py doctor tells."

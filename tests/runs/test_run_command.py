@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,6 +13,7 @@ from django.core.management import call_command
 
 from apps.access.actor import Actor, Door
 from apps.access.levels import Level
+from apps.runs import follow
 from apps.runs.models import Run
 from apps.runs.services import run_claim, run_move
 from apps.runs.states import RunState
@@ -108,6 +111,28 @@ def test_follow_says_every_line_until_the_end(request_run: Requester) -> None:
     lines = out.splitlines()
     assert [line for line in lines if line.startswith("line")] == ["line 1", "line 2", "line 3"]
     assert "failed after" in lines[-1]
+
+
+def test_follow_wonders_once_about_a_run_that_stays_queued(
+    request_run: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "HINT_AFTER", 0.05)
+    run = request_run()
+    said: list[str] = []
+    looks = iter(range(6))
+
+    def pause(_: float) -> None:
+        time.sleep(0.03)
+        if next(looks) == 5:
+            run_now(run)
+
+    monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
+    assert follow.follow(run.pk, said.append) == 0
+    assert said[0] == "Still queued: are the workers running? manage.py doctor tells."
+    assert sum("Still queued" in line for line in said) == 1
+    said.clear()
+    follow.follow(run.pk, said.append)
+    assert not any("Still queued" in line for line in said)
 
 
 def test_show_tells_the_run_and_its_log(request_run: Requester) -> None:
