@@ -16,6 +16,8 @@ from apps.environments.models import Action, Deployment, Environment, Host, Host
 from apps.runs.states import ALIVE, RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
 
@@ -111,13 +113,13 @@ def releases_available(environment: Environment) -> list[ReleaseChoice]:
     """What can be gone back to, newest first; one entry for each commit that is not live."""
     active = {host.pk for host in hosts_of(environment) if host.active}
     rows = list(HostRelease.objects.filter(environment=environment, host_id__in=active))
-    told = _told(environment)
     seen: dict[str, dict[int, dict[str, str]]] = {}
     for row in rows:
         for release in row.releases:
             if release.get("commit") and not release.get("in_progress"):
                 seen.setdefault(release["commit"], {}).setdefault(row.host_id, release)
     live = {row.commit for row in rows if row.commit}
+    told = _told(environment, seen)
     choices = [
         _choice(commit, by_host, told.get(commit, ("", "")), active)
         for commit, by_host in seen.items()
@@ -141,8 +143,8 @@ def _choice(commit: str, by_host: dict[int, dict[str, str]], told: tuple[str, st
     )
 
 
-def _told(environment: Environment) -> dict[str, tuple[str, str]]:
-    rows = environment.deployments.exclude(commit="").order_by("id")
+def _told(environment: Environment, commits: Iterable[str]) -> dict[str, tuple[str, str]]:
+    rows = environment.deployments.filter(commit__in=list(commits)).order_by("id")
     return {
         commit: (subject, author)
         for commit, subject, author in rows.values_list("commit", "commit_subject", "commit_author")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+import time
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.access.actor import Actor, Door
@@ -17,7 +20,7 @@ from apps.environments.models import Deployment, Environment, Host
 from apps.environments.services import PushOutcome, auto_deploy_push, auto_pause
 from apps.runs.kinds import kind_named
 from apps.runs.models import Run
-from apps.runs.services import run_advance_waiting, run_settle, run_stop
+from apps.runs.services import run_advance_waiting, run_move, run_settle, run_stop
 from apps.runs.states import RunState
 from tests.support.runner import run_now, start_runner, wait_for_state
 from tests.support.site import OPERATOR, Build, Site, explain
@@ -148,6 +151,29 @@ def test_push_that_waited_does_not_undo_a_pause(shop: Site) -> None:
     run_advance_waiting(timezone.now())
     waiting.refresh_from_db()
     assert (waiting.state, waiting.summary) == ("failed", "Refused: Automatic deployment is paused: rolled back")
+
+
+def test_push_in_the_very_moment_in_which_a_run_ends_is_not_lost(shop: Site) -> None:
+    """The push saw the run at work and is not committed yet; the run must not be seen to end before it is."""
+    first = push(shop, shop.repo.shas[0]).run
+    assert first is not None
+    noted, newest = threading.Event(), "b" * 40
+
+    def late_push() -> None:
+        try:
+            with transaction.atomic():
+                assert push(shop, newest).run is None
+                noted.set()
+                time.sleep(0.5)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=late_push)
+    thread.start()
+    assert noted.wait(10)
+    assert run_move(run_id=first.pk, to=RunState.FAILED) is not None
+    assert Environment.objects.get().wanted_commit == newest
+    thread.join()
 
 
 def test_commit_brought_to_one_host_only_is_still_wanted(shop: Site) -> None:

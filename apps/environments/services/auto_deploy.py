@@ -74,6 +74,11 @@ def paused_now(reason: str) -> dict[str, Any]:
     return {"auto_paused_at": timezone.now(), "auto_paused_reason": reason[:300]}
 
 
+def environment_held(number: int | None) -> None:
+    """Wait for who changes the environment's row now, and keep others from it until the transaction ends."""
+    list(Environment.objects.select_for_update(no_key=True, of=("self",)).filter(pk=number or 0))
+
+
 def _pushed(environment: Environment, commit: str, address: str, pusher: str) -> PushOutcome:
     if environment.auto_paused_at is not None:
         return _nothing(environment, f"automatic deployment is paused: {environment.auto_paused_reason}")

@@ -10,7 +10,7 @@ from apps.access import gate
 from apps.access.errors import InputError
 from apps.environments.models import Action, Environment
 from apps.environments.selectors import commit_before
-from apps.environments.services.auto_deploy import paused_now
+from apps.environments.services.auto_deploy import environment_held, paused_now
 from apps.environments.services.deploy import commit_checked, deployment_create, knock, targets_rule
 from apps.runs.services import run_request
 
@@ -41,6 +41,7 @@ def rollback_request(
         detail={"commit": wanted},
     )
     with transaction.atomic():
+        environment_held(environment.pk)  # first, as a push does: or each might wait for the other
         run = run_request(
             kind=Action.ROLLBACK,
             subject=environment,
