@@ -121,14 +121,16 @@ def tail_after(run_id: int, last_line: int, lines: int) -> int:
     return max(0, chunk_with_line(run_id, last_line - lines + 1) - 1)
 
 
-def lines_matching(run_id: int, *, host: str | None, text: str, most: int) -> tuple[list[Line], bool]:
-    """The newest `most` lines of `host` (None: of all) that contain `text`, whatever its case, oldest first.
+def lines_matching(
+    run_id: int, *, host: str | None, text: str, most: int, stream: str | None = None
+) -> tuple[list[Line], bool]:
+    """The newest `most` lines of `host` and `stream` (None: of all) that contain `text`, whatever its case.
 
-    The second value tells whether older ones were left out.
+    Oldest first. The second value tells whether older ones were left out.
     """
     wanted = text.casefold()
     found: list[Line] = []
-    for chunk in _chunks_backwards(run_id, host):
+    for chunk in _chunks_backwards(run_id, host, stream):
         if wanted not in chunk.text.casefold():
             continue
         for number, line in reversed(list(enumerate(chunk.lines, chunk.first_line))):
@@ -139,10 +141,12 @@ def lines_matching(run_id: int, *, host: str | None, text: str, most: int) -> tu
     return found[::-1], False
 
 
-def _chunks_backwards(run_id: int, host: str | None) -> Iterator[Chunk]:
+def _chunks_backwards(run_id: int, host: str | None, stream: str | None) -> Iterator[Chunk]:
     chunks = LogChunk.objects.filter(run_id=run_id).order_by("-seq")
     if host is not None:
         chunks = chunks.filter(host=host)
+    if stream is not None:
+        chunks = chunks.filter(stream=stream)
     rows = list(chunks.values_list(*_COLUMNS)[:_BACKWARDS])
     while rows:
         yield from (Chunk(*row) for row in rows)

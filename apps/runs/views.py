@@ -44,7 +44,7 @@ def _for_viewers(view: Callable[[HttpRequest, Run], HttpResponseBase]) -> Callab
 @_for_viewers
 def log_text(request: HttpRequest, run: Run) -> HttpResponseBase:
     """The whole log, or that of `?host=` (empty: the panel itself), as far as it is written."""
-    parts = text_parts(run.pk, request.GET.get("host"))
+    parts = text_parts(run.pk, _asked(request, "host"))
     response = StreamingHttpResponse(
         # Django's ASGI handler would collect a plain iterator in memory first.
         paced(parts) if isinstance(request, ASGIRequest) else parts,
@@ -68,10 +68,12 @@ def log_lines(request: HttpRequest, run: Run) -> HttpResponseBase:
 
 @_for_viewers
 def log_matches(request: HttpRequest, run: Run) -> HttpResponseBase:
-    """The newest 10,000 lines of `?host=` that contain `?text=`; `upto`: the last line that was looked at."""
-    found, cut = lines_matching(
-        run.pk, host=request.GET.get("host"), text=request.GET.get("text", ""), most=MATCHES_MOST
-    )
+    """The newest 10,000 lines of `?host=` and `?stream=` that contain `?text=`.
+
+    `upto`: the last line that was looked at.
+    """
+    host, stream, text = (_asked(request, name) for name in ("host", "stream", "text"))
+    found, cut = lines_matching(run.pk, host=host, stream=stream, text=text or "", most=MATCHES_MOST)
     upto = max([run.log_lines, *(line.number for line in found[-1:])])
     return JsonResponse({"upto": upto, "cut": cut, "lines": [_line_json(line) for line in found]})
 
@@ -81,6 +83,12 @@ def _line_json(line: Line) -> list[Any]:
     if len(text) > SHOWN_MOST:
         text = f"{text[:SHOWN_MOST]} … {len(text) - SHOWN_MOST} more characters"
     return [line.number, line.host, line.stream, int(line.at.timestamp() * 1000), text]
+
+
+def _asked(request: HttpRequest, name: str) -> str | None:
+    """A word of the address. PostgreSQL takes no NUL, and no host, stream or line has one."""
+    given = request.GET.get(name)
+    return given and given.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _number(request: HttpRequest, name: str, default: int) -> int:

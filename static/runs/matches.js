@@ -5,9 +5,9 @@ import { clip } from "./store.js";
 const KEPT = 10000; // the newest; as many as the server gives
 
 export class Matches {
-  /* `host`: null for all, "" for the panel itself. `onChange()` is called when lines came in. */
-  constructor({ url, host, text, onChange }) {
-    Object.assign(this, { url, host, text, onChange });
+  /* `host` and `stream`: null for all; the host "" is the panel itself. `onChange()` is called when lines came in. */
+  constructor({ url, host, stream, text, onChange }) {
+    Object.assign(this, { url, host, stream, text, onChange });
     this.needle = text.toLowerCase();
     this.lines = [];
     this.cut = false; // older matches are not shown
@@ -18,12 +18,14 @@ export class Matches {
 
   admits(text, origin) {
     if (this.host !== null && origin.host !== this.host) return false;
+    if (this.stream !== null && origin.stream !== this.stream) return false;
     return !this.needle || text.toLowerCase().includes(this.needle);
   }
 
   async load() {
     const query = new URLSearchParams({ text: this.text });
     if (this.host !== null) query.set("host", this.host);
+    if (this.stream !== null) query.set("stream", this.stream);
     try {
       const answer = await fetch(`${this.url}?${query}`, { signal: this.abort.signal });
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);

@@ -76,20 +76,24 @@ function looked(first, last) {
 
 /* --- Filters --- */
 
+function choice(name) {
+  return part(name).value === "*" ? null : part(name).value;
+}
+
 function setFilter() {
-  const host = part("host").value === "*" ? null : part("host").value;
+  const [host, stream] = [choice("host"), choice("stream")];
   const text = part("text").value;
   if (matches) matches.stop();
   const before = view.source.length ? view.source.at(view.middle()) : null;
   const stay = view.following ? 0 : view.marked || (before && before.number);
   part("scroller").classList.toggle("is-one-host", host !== null);
-  if (host === null && !text) {
+  if (host === null && stream === null && !text) {
     matches = null;
     view.show(everything, "");
     if (stay) view.reveal(stay - 1);
   } else {
     matches = new Matches({
-      url: data.matches, host, text,
+      url: data.matches, host, stream, text,
       onChange: () => { changed(); if (stay && !view.following) view.reveal(indexOf(stay)); },
     });
     view.show(filtered, text.toLowerCase());
@@ -126,6 +130,7 @@ function jumpToHost(host) {
   store.hosts.add(host);
   listHosts();
   part("text").value = "";
+  part("stream").value = "*";
   part("host").value = host;
   view.mark(0);
   view.follow(true);
@@ -140,6 +145,7 @@ part("text").addEventListener("input", () => {
   typing = window.setTimeout(setFilter, 200);
 });
 part("host").addEventListener("change", setFilter);
+part("stream").addEventListener("change", setFilter);
 
 /* --- Words about the log --- */
 

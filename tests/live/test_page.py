@@ -103,6 +103,13 @@ def test_failed_run_in_every_look(
     wait_for_line(surfer.page, "rsync ended with status 11")
     assert surfer.page.input_value("#run-host") == "web7"
     assert "nothing was switched" not in "".join(shown(surfer.page))
+    surfer.page.select_option("#run-stream", "err")
+    surfer.page.wait_for_function("document.querySelectorAll('.run-row').length === 1")
+    assert "No space left on device" in shown(surfer.page)[0]
+    surfer.page.select_option("#run-host", "*")
+    surfer.page.wait_for_function("document.querySelectorAll('.run-row').length === 2")
+    surfer.page.select_option("#run-stream", "*")
+    wait_for_line(surfer.page, "nothing was switched")
 
 
 def test_hundred_thousand_lines_stay_smooth(

@@ -138,6 +138,12 @@ def test_matches_by_host_and_text(owner: User, log: Log) -> None:
     assert (body["upto"], body["cut"]) == (3, False)
     assert [line[4] for line in client.get(address, {"host": "web1"}).json()["lines"]] == ["copy A", "other"]
     assert client.get(address, {"text": "%"}).json()["lines"] == []
+    log.write("copy: no space", host="web1", stream="err")
+    errors = client.get(address, {"stream": "err"}).json()
+    assert [(line[0], line[2], line[4]) for line in errors["lines"]] == [(4, "err", "copy: no space")]
+    assert client.get(address, {"stream": "out", "host": "web2", "text": "c"}).json()["lines"][0][4] == "Copy B"
+    for odd in ({"stream": "\x00"}, {"host": "\x00"}, {"text": "\x00"}, {"stream": "nonesuch"}):
+        assert client.get(address, odd).json()["lines"] == []
 
 
 # --- Rights ---
