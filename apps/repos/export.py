@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from apps.repos import file_times, git, history
+from apps.repos import file_times, git, history, kept_tree
 from apps.repos.errors import GitError, RefMissing
 from apps.repos.faults import fault
 from apps.repos.tree import link_leaves
@@ -46,8 +46,8 @@ class Export:
     warnings: tuple[str, ...] = ()
 
 
-def export(mirror: Path, sha: str, folder: Path, caller: Caller | None = None) -> Export:
-    """Write the commit's files into `folder`, which must not exist or be empty.
+def export(mirror: Path, sha: str, folder: Path, caller: Caller | None = None, *, kept: Path | None = None) -> Export:
+    """Write the commit's files into `folder`, which must not exist or be empty; or into the borrowed tree `kept`.
 
     `.gitattributes` counts (export-ignore, export-subst, line ends), file modes are kept, links stay links
     wherever they lead. Raises MirrorDamaged, RefMissing, GitError.
@@ -55,12 +55,13 @@ def export(mirror: Path, sha: str, folder: Path, caller: Caller | None = None) -
     commit = history.commit_of(mirror, sha)
     if commit is None:
         raise RefMissing(f"There is no commit {sha} in the mirror.")
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise GitError(f"{folder} is not empty: an export needs a folder of its own.")
     entries = tree_entries(mirror, commit.sha)
     attributes = _attributes(mirror, entries)
-    _unpack(mirror, commit.sha, folder, caller)
+    if kept is not None and b"export-" not in attributes:  # which only an archive heeds
+        folder = kept
+        kept_tree.bring(mirror, commit.sha, folder, caller)
+    else:
+        _unpack(mirror, commit.sha, folder, caller)
     # Without attributes, what Git stores is what was written, and need not be read again.
     contents = file_times.contents_of(folder) if attributes else _stored(entries)
     file_times.settle(folder, memory_path(mirror), contents, int(commit.at.timestamp()))
@@ -92,6 +93,9 @@ def tree_entries(mirror: Path, sha: str) -> list[Entry]:
 
 
 def _unpack(mirror: Path, sha: str, folder: Path, caller: Caller | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise GitError(f"{folder} is not empty: an export needs a folder of its own.")
     archive = folder.with_name(f"{folder.name}.tar")
     steps = [
         git.command(mirror, "archive", "--format=tar", f"--output={archive}", sha),

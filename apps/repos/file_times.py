@@ -42,7 +42,8 @@ def settle(folder: Path, memory: Path, contents: Contents, moment: int) -> None:
     root = os.fsencode(folder)
     for path, at in times.items():
         full = os.path.join(root, path)  # noqa: PTH118 - names are bytes: they need not be UTF-8
-        os.utime(full, (at, at), follow_symlinks=False)
+        if os.lstat(full).st_mtime_ns != at * 1_000_000_000:
+            os.utime(full, (at, at), follow_symlinks=False)
 
 
 def _times(memory: Path, contents: Contents, moment: int) -> dict[bytes, int]:

@@ -70,6 +70,7 @@ class Runner:
 
     def carry_out(self) -> None:
         os.environ[MARKER] = self._work.marker[MARKER]
+        os.umask(0o022)  # what a build writes must not depend on who started the panel
         process.interrupt_by(self._work.stopping, self._work.check)
         adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):

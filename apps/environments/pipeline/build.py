@@ -50,21 +50,22 @@ def _branch(plan: Plan, ref: str) -> str:
     return plan.environment.branch if plan.commit.startswith(ref.lower()) else ref.removeprefix("refs/tags/")
 
 
-def tree_exported(work: Work, plan: Plan) -> Path:
-    """The commit's files, in the run's own folder."""
-    folder = work.folder / "tree"
-    exported = repository_export(repository=plan.repository, sha=plan.commit, folder=folder, work=work)
+def tree_exported(work: Work, plan: Plan, kept: Path | None = None) -> Path:
+    """The commit's files, in the run's own folder, or in the environment's kept tree."""
+    exported = repository_export(
+        repository=plan.repository, sha=plan.commit, folder=work.folder / "tree", work=work, kept=kept
+    )
     for warning in exported.warnings:
         work.log.note(f"Warning: {warning}")
     plan.files = exported.files
     work.check()
-    return folder
+    return exported.folder
 
 
-def tree_built(work: Work, plan: Plan) -> Path:
+def tree_built(work: Work, plan: Plan, kept: Path | None) -> Path:
     """The tree as it is to be copied: `predeploy.sh` has run in it and is gone."""
     with work.step(BUILD) as handle:
-        folder = tree_exported(work, plan)
+        folder = tree_exported(work, plan, kept)
         status = _script(work, folder, PREDEPLOY, [plan.environment.name, plan.commit])
         handle.exit_status = status
         if status:

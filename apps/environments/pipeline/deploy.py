@@ -23,6 +23,7 @@ from apps.environments.pipeline.hosts import HostSteps
 from apps.environments.pipeline.plan import conflicts_refused, plan_made
 from apps.environments.pipeline.report import outcome_reported, releases_stored
 from apps.environments.release import folder_name, may_be_written
+from apps.repos.services import tree_borrowed
 from apps.runs.errors import RunFailed
 from apps.runs.states import ALIVE
 
@@ -40,6 +41,8 @@ def deploy(work: Work, deployment: Deployment) -> None:
     work.plan_steps(build.STAGES, [""])
     work.plan_steps(hosts.STAGES, [host.name for host in plan.hosts])
     with (
+        # Held until the last host is copied to: nobody else may touch the files meanwhile.
+        tree_borrowed(repository=plan.repository, purpose=f"environment-{plan.environment.pk}") as kept,
         Fleet(work, plan.hosts, parallel=plan.environment.parallel) as fleet,
         rsync_channel(plan.hosts, plan.user, folder=work.folder / "ssh", lifetime=work.run.time_limit + 60) as config,
     ):
@@ -48,7 +51,7 @@ def deploy(work: Work, deployment: Deployment) -> None:
         with fleet.meanwhile(hosts.CONNECT, steps.connect):
             commit = build.commit_found(work, plan, deployment.ref, deployment.commit)
             commit_kept(deployment, plan, commit)
-            steps.tree = build.tree_built(work, plan)
+            steps.tree = build.tree_built(work, plan, kept)
         bring(work, deployment, fleet, steps)
 
 

@@ -9,7 +9,7 @@ from apps.repos.services.change import (
     webhook_secret_drop_old,
     webhook_secret_renew,
 )
-from apps.repos.services.export import repository_export, tree_times_settle
+from apps.repos.services.export import repository_export, tree_borrowed, tree_times_settle, trees_prune
 from apps.repos.services.fetch import (
     Fetch,
     login_of,
@@ -36,7 +36,9 @@ __all__ = [
     "repository_fetch_start",
     "repository_rebuild",
     "repository_save",
+    "tree_borrowed",
     "tree_times_settle",
+    "trees_prune",
     "webhook_secret_drop_old",
     "webhook_secret_renew",
 ]

@@ -1,0 +1,113 @@
+"""Trees that stay from one run to the next: exactly the commit each time, whatever was done to them between."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from apps.repos import kept_tree, services
+from apps.repos.models import Repository
+from tests.support.gitrepo import GitRepo
+
+pytestmark = pytest.mark.django_db
+Factory = Callable[..., GitRepo]
+
+
+def fetched(shop: GitRepo) -> Repository:
+    repository = shop.declare()
+    services.repository_fetch(repository=repository)
+    return repository
+
+
+def brought(repository: Repository, sha: str, tmp_path: Path) -> Path:
+    with services.tree_borrowed(repository=repository, purpose="test") as kept:
+        assert kept is not None
+        return services.repository_export(repository=repository, sha=sha, folder=tmp_path / "unused", kept=kept).folder
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_tree_follows_the_commits_and_writes_only_what_changed(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    first = shop.commit({"a": "1\n", "b": "1\n", "sub/c": "1\n", ".gitignore": "cache\n"})
+    second = shop.commit({"a": "2\n", "sub/c": None})
+    repository = fetched(shop)
+    tree = brought(repository, first, tmp_path)
+    assert files(tree) == {"a": "1\n", "b": "1\n", "sub/c": "1\n", ".gitignore": "cache\n"}
+    untouched, before = (tree / "b").stat(), (tree / "a").stat().st_mtime
+    tree = brought(repository, second, tmp_path)
+    assert files(tree) == {"a": "2\n", "b": "1\n", ".gitignore": "cache\n"}
+    assert ((tree / "b").stat().st_ino, (tree / "b").stat().st_mtime) == (untouched.st_ino, untouched.st_mtime)
+    assert (tree / "a").stat().st_mtime != before
+    tree = brought(repository, first, tmp_path)
+    assert files(tree)["a"] == "1\n"
+    assert (tree / "a").stat().st_mtime == before, "the same content has the same time again"
+
+
+def test_what_a_build_did_is_undone(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    sha = shop.commit({"a": "1\n", "run.sh": "#!/bin/sh\n", "keep/x": "x\n", ".gitignore": "cache\n"})
+    repository = fetched(shop)
+    tree = brought(repository, sha, tmp_path)
+    wanted = files(tree)
+    at = (tree / "a").stat().st_mtime_ns
+    (tree / "a").write_text("9\n")  # of the same size, and with the same time
+    os.utime(tree / "a", ns=(at, at))
+    (tree / "run.sh").unlink()
+    (tree / "keep/x").unlink()
+    (tree / "keep").rmdir()
+    (tree / "keep").symlink_to("/etc")
+    (tree / "cache").mkdir()
+    (tree / "cache/y").write_text("y")
+    (tree / "made/.git").mkdir(parents=True)
+    (tree / "made/file").write_text("m")
+    assert files(brought(repository, sha, tmp_path)) == wanted
+    assert not (tree / "keep").is_symlink()
+    assert not (tree / "made").exists()
+    assert os.access(tree / "run.sh", os.X_OK)
+
+
+def test_a_git_that_was_killed_leaves_nothing_in_the_way(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    sha = shop.commit({"a": "1\n"})
+    repository = fetched(shop)
+    tree = brought(repository, sha, tmp_path)
+    tree.with_name(f"{tree.name}.index.lock").touch()
+    assert files(brought(repository, sha, tmp_path)) == {"a": "1\n"}
+    tree.with_name(f"{tree.name}.index").write_bytes(b"half an index")
+    (tree / "a").write_text("half")
+    assert files(brought(repository, sha, tmp_path)) == {"a": "1\n"}
+
+
+def test_a_borrowed_tree_is_nobody_elses(git_repo: Factory, tmp_path: Path) -> None:
+    repository = git_repo().declare()
+    with services.tree_borrowed(repository=repository, purpose="test") as kept:
+        assert kept is not None
+        with services.tree_borrowed(repository=repository, purpose="test") as second:
+            assert second is None
+        with services.tree_borrowed(repository=repository, purpose="other") as other:
+            assert other is not None
+
+
+def test_export_attributes_need_an_archive(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    sha = shop.commit({"a": "1\n", "secret": "x\n", ".gitattributes": "secret export-ignore\n"})
+    assert brought(fetched(shop), sha, tmp_path) == tmp_path / "unused"
+    assert "secret" not in files(tmp_path / "unused")
+
+
+def test_trees_that_nobody_uses_are_pruned(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    sha = shop.commit({"a": "1\n"})
+    tree = brought(fetched(shop), sha, tmp_path)
+    assert services.trees_prune() == 0
+    old = time.time() - kept_tree.UNUSED - 60
+    os.utime(tree.with_name(f"{tree.name}.lock"), (old, old))
+    assert services.trees_prune() == 1
+    assert not list(tree.parent.iterdir())
