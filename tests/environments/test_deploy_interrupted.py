@@ -138,6 +138,12 @@ def test_clean_up_removes_the_link_and_the_unfinished_release(site: Build) -> No
     link = shop.fleet[0].root / f".shop.run-{run.pk}"
     link.symlink_to(folder)
     Deployment.objects.filter(pk=deployment.pk).update(release=folder)
+    following = shop.request()  # the place is free at once, and the next run may complete the same folder
+    Deployment.objects.filter(pk=following.pk).update(release=folder)
+    run_clean_up(run_id=run.pk)
+    assert unfinished.exists()
+    Deployment.objects.filter(pk=following.pk).update(release="")
+    link.symlink_to(folder)
     run_clean_up(run_id=run.pk)
     assert not link.is_symlink()
     assert not unfinished.exists()

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from apps.environments import ssh
 from apps.environments.errors import HostError
-from apps.environments.models import Method
+from apps.environments.models import Deployment, Method
 from apps.environments.pipeline.plan import link_name
 from apps.environments.pipeline.scripts import CLEAN_UP
 from apps.environments.release import releases_folder
 from apps.environments.selectors import hosts_of
 
 if TYPE_CHECKING:
-    from apps.environments.models import Deployment, Host
+    from apps.environments.models import Host
 
 logger = logging.getLogger(__name__)
 TIMEOUT = 60  # seconds for one host
@@ -32,7 +32,7 @@ def lost_cleaned_up(deployment: Deployment) -> dict[str, str]:
         f"{run.pk}:{run.token}",
         link_name(environment.target_path, run.pk) if symlink else "",
         releases_folder(environment.target_path, environment.repository.name) if symlink else "",
-        deployment.release if symlink else "",
+        deployment.release if symlink and not _taken_over(deployment) else "",
     ]
     hosts = [host for host in hosts_of(environment, deployment.cluster, deployment.host) if host.active]
 
@@ -48,3 +48,8 @@ def lost_cleaned_up(deployment: Deployment) -> dict[str, str]:
     for name, text in told.items():
         logger.info("Run %s, lost: %s: %s", run.pk, name, text or "nothing was left")
     return told
+
+
+def _taken_over(deployment: Deployment) -> bool:
+    """Whether a later run goes on in the same release folder: the run that is lost gave its place free at once."""
+    return Deployment.objects.filter(release=deployment.release, pk__gt=deployment.pk).exists()
