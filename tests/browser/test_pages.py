@@ -113,3 +113,17 @@ def test_pages_hold_the_basics(busy: Environment, signed: Callable[..., Surfer],
         surfer.shoot(f"{name}-{look_name(look)}")
         wrong += [f"{name}: {fault}" for fault in surfer.faults()]
     assert not wrong, "\n".join(wrong)
+
+
+def test_cards_on_a_phone_begin_with_their_title(busy: Environment, signed: Callable[..., Surfer]) -> None:
+    """Where there is nothing to select, nothing says “Select record”."""
+    surfer = signed(phone=True)
+    first = "document.querySelector('#result_list .data-row').firstElementChild"
+    label = f"getComputedStyle({first}, '::before').content"
+    for name in ("environments/deployment", "repos/repository"):
+        surfer.go(f"/admin/{name}/")
+        assert surfer.page.evaluate(label) == "none", name
+        assert surfer.page.evaluate(f"{first}.innerText.trim()"), name
+        surfer.shoot(f"{name.split('/')[1]}-cards-phone", full=False)
+    surfer.go("/admin/environments/host/")
+    assert "elect record" in surfer.page.evaluate(label)
