@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PREFIX = "/hooks/"
+ROOM = 8  # bodies of the largest size that are held at the same time: nobody has shown who he is yet
+READ_TIMEOUT = 60.0  # seconds for a body to arrive
+
+
+class NoRoom(Exception):
+    """More arrives at once than is held in memory."""
 
 
 @dataclass
@@ -63,19 +69,52 @@ class HookDesk:
         self._waiting: queue.SimpleQueue[Knock] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._held = 0  # bytes of bodies, counted on the event loop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
             await self._application(scope, receive, send)
             return
-        body = await _read(receive)
-        if body is None:
-            return  # the caller has gone
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                if not await self._read(receive, parts):
+                    return  # the caller has gone
+            answer = await self._answered(scope, b"".join(parts))
+        except TimeoutError:
+            return
+        except NoRoom:
+            answer = JsonResponse({"error": "Too many calls at once. Send the delivery again."}, status=503)
+        finally:
+            self._held -= sum(map(len, parts))
+        await _write(send, answer)
+
+    async def _read(self, receive: Receive, parts: list[bytes]) -> bool:
+        """The body, into `parts`; of what is over the limit one byte is kept, so that the view refuses it.
+
+        False when the caller has gone. Raises NoRoom when all the calls that arrive together are too much.
+        """
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return False
+            part = message.get("body", b"")
+            kept = part[: max(0, settings.HOOK_BODY_LIMIT + 1 - size)]
+            parts.append(kept)
+            self._held += len(kept)
+            if self._held > ROOM * settings.HOOK_BODY_LIMIT:
+                raise NoRoom
+            size += len(part)
+            more = message.get("more_body", False)
+        return True
+
+    async def _answered(self, scope: Scope, body: bytes) -> HttpResponse:
         loop = asyncio.get_running_loop()
         knock = Knock(scope, body, loop, loop.create_future())
         self._open()
         self._waiting.put(knock)
-        await _write(send, await knock.answer)
+        return await knock.answer
 
     def _open(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -104,22 +143,6 @@ def _answer(knock: Knock) -> HttpResponse:
     except Exception:  # as Django does around every view; the forge sends it again
         logger.exception("A hook failed.")
         return JsonResponse({"error": "The panel failed; its log says why. Send the delivery again."}, status=500)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body; what is over the limit is not kept, but one byte of it, so that the view refuses it."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part = message.get("body", b"")
-        if size <= settings.HOOK_BODY_LIMIT:
-            parts.append(part[: settings.HOOK_BODY_LIMIT + 1 - size])
-        size += len(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
 
 
 async def _write(send: Send, response: HttpResponse) -> None:

@@ -95,6 +95,38 @@ def test_a_body_that_is_too_large(shop: Repository, application: desk.HookDesk, 
     assert asyncio.run(ask(application, b"x" * 1000, {}))[0] == 400
 
 
+def test_more_bodies_at_once_than_are_held(
+    shop: Repository, application: desk.HookDesk, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HOOK_BODY_LIMIT = 1000
+    monkeypatch.setattr(desk, "READ_TIMEOUT", 0.2)
+
+    def slowly() -> Any:
+        """A caller who sends nearly the most that is allowed, and then nothing more."""
+        parts = [{"type": "http.request", "body": b"x" * 999, "more_body": True}]
+
+        async def receive() -> Any:
+            return parts.pop() if parts else await asyncio.sleep(60)
+
+        return receive
+
+    async def nothing(_message: Any) -> None:
+        raise AssertionError("nobody waits for an answer")
+
+    async def all_at_once() -> int:
+        scope = {"type": "http", "method": "POST", "path": "/hooks/github"}
+        callers = [asyncio.create_task(application(scope, slowly(), nothing)) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        status = (await ask(application, b"{}", {}))[0]
+        full = (await ask(application, b"x" * 1000, {}))[0]
+        await asyncio.gather(*callers)
+        assert application._held == 0
+        assert (await ask(application, b"x" * 1000, {}))[0] == 400
+        return status * 1000 + full
+
+    assert asyncio.run(all_at_once()) == 401503
+
+
 def test_an_error_of_ours_is_a_500_and_the_next_is_served(
     staging: Environment, application: desk.HookDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
