@@ -200,6 +200,12 @@ class ScopedModelAdmin(ModelAdmin):
             known[key] = self.scope(request, self.model._default_manager.all(), least).exists()
         return known[key]
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        if isinstance(obj, Subject):
+            obj.save_settings()
+        else:
+            super().save_model(request, obj, form, change)
+
     # --- the permissions page ---------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:

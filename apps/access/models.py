@@ -53,6 +53,17 @@ class Subject(models.Model):
     def __str__(self) -> str:
         return self.path
 
+    def save_settings(self) -> None:
+        """Save what people set. What work keeps on the row (not editable) may have moved since it was read, and stays.
+
+        A new row is saved as a whole.
+        """
+        names = None
+        if not self._state.adding:
+            fields = (field for field in self._meta.concrete_fields if not field.primary_key)
+            names = [field.name for field in fields if field.editable or field.model is Subject]
+        self.save(update_fields=names)
+
 
 class SubjectUserPermission(UserObjectPermissionBase):
     """One right of one person on one subject (guardian's direct foreign-key form: deleted with it)."""

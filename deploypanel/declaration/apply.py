@@ -105,7 +105,7 @@ class Making:
         if (changed or created or entry.broken) and not self._is_sound(instance, entry):
             return
         if changed:
-            instance.save()
+            _save(instance)
             self._set_many(instance, entry, [change.key for change in changed])
             self._remember(entry, Move.CREATED if created else Move.CHANGED, changed)
         self.made[entry.section.name, entry.name] = instance
@@ -120,7 +120,7 @@ class Making:
         if any(not isinstance(one, Grants) for one in _fields(entry, late=True) if one.key in {c.key for c in changed}):
             if not self._is_sound(instance, entry):
                 return
-            instance.save()
+            _save(instance)
         if changed:
             self._remember(entry, Move.CHANGED, changed)
 
@@ -155,6 +155,13 @@ class Making:
             (entry.section.name, entry.name), Change(entry.section.name, entry.section.noun, entry.name, move)
         )
         known.fields += changed
+
+
+def _save(instance: models.Model) -> None:
+    if isinstance(instance, Subject):
+        instance.save_settings()
+    else:
+        instance.save()
 
 
 def _fields(entry: Entry, *, late: bool) -> list[Field]:

@@ -92,6 +92,16 @@ def test_form_saves_and_returns_to_the_control_page(configurer: Client, prod: En
     assert AuditEntry.objects.filter(action="environment.change", actor="teammate").exists()
 
 
+def test_saving_leaves_alone_what_work_keeps_on_the_row(prod: Environment) -> None:
+    """A run that ended since the row was read must not be undone by whoever changes a setting."""
+    Environment.objects.filter(pk=prod.pk).update(deployed_commit="a" * 40, wanted_commit="b" * 40)
+    prod.name, prod.branch = "live", "release"
+    prod.save_settings()
+    prod.refresh_from_db()
+    assert (prod.path, prod.branch) == ("shop/live", "release")
+    assert (prod.deployed_commit, prod.wanted_commit) == ("a" * 40, "b" * 40)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "word"),
     [

@@ -25,7 +25,7 @@ SCAN_TIMEOUT = 10  # seconds
 def repository_save(*, repository: Repository) -> None:
     """Save a repository; with a new name, its environments' paths follow it."""
     with transaction.atomic():
-        repository.save()
+        repository.save_settings()
         for child in Subject.objects.filter(parent_id=repository.pk):
             path = f"{repository.name}/{child.path.split('/', 1)[-1]}"
             if child.path != path:
