@@ -22,7 +22,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from apps.access import audit
 from apps.access.actor import Actor, Door
 from apps.access.address import address_of
-from apps.access.errors import PanelError
+from apps.access.errors import PanelError, Refused
 from apps.access.grants_page import grants_view
 from apps.access.levels import Level
 from apps.access.models import Subject
@@ -79,9 +79,21 @@ class ModelAdmin(ThemeModelAdmin):
         except PanelError as error:
             if request.method != "POST":  # sent back to itself, it would go round for ever
                 raise
+            if isinstance(error, Refused):
+                self._audit_refusal(request, error)
             messages.error(request, str(error))
             return HttpResponseRedirect(request.get_full_path())
         return response
+
+    def _audit_refusal(self, request: HttpRequest, error: Refused) -> None:
+        """What the gate wrote down was rolled back with the form's transaction."""
+        audit.record(
+            actor=actor_of(request),
+            action=f"{self.opts.model_name}.save",
+            allowed=False,
+            reasons=error.decision.reasons,
+            detail={"page": request.path[:200]},
+        )
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         self._audit(request, obj, "add", message)

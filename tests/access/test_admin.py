@@ -18,7 +18,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.test import Client, RequestFactory
 
-from apps.access import audit
+from apps.access import audit, gate
 from apps.access.actor import Actor, Door
 from apps.access.admin_site import ScopedModelAdmin, actor_of
 from apps.access.errors import InputError
@@ -352,3 +352,17 @@ def test_what_a_service_refuses_while_saving_is_told(at_work: Client, monkeypatc
     answer = at_work.post(f"{KEYS}add/", {"name": "fleet", "private_key": "", "generate": "on"}, follow=True)
     assert "The vault is shut." in answer.content.decode()
     assert not AuditEntry.objects.filter(action__startswith="ssh").exists()
+
+
+def test_refusal_while_saving_leaves_its_row_in_the_trail(
+    at_work: Client, monkeypatch: pytest.MonkeyPatch, prod: Environment
+) -> None:
+    def refuse(**_given: Any) -> None:
+        nobody = Actor(user=None, door=Door.ADMIN)
+        gate.require(actor=nobody, act=gate.Act.CONFIGURE, subject=prod, action="freeze")  # rolled back with the form
+
+    monkeypatch.setattr("apps.access.admin.freezes.freeze_create", refuse)
+    at_work.post("/admin/access/freeze/add/", {"subject": prod.pk, "reason": "audit"})
+    [entry] = AuditEntry.objects.filter(allowed=False)
+    assert (entry.action, entry.actor) == ("freeze.save", "owner")
+    assert "switched off or not signed in" in entry.reasons[0]
