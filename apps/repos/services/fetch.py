@@ -148,11 +148,14 @@ def repository_fetch_in_turn(*, repository_id: int) -> None:
 
 
 def panel_command_start(*arguments: str) -> int:
-    """Start one of the panel's own commands in a process that outlives this one; its pid."""
+    """Start one of the panel's own commands in a process that outlives this one; its pid.
+
+    It gives way to everything else: a burst of pushes must not slow the answers to those pushes.
+    """
     log = Path(settings.DATA_DIR) / "logs" / "fetches.log"
     if log.exists() and log.stat().st_size > LOG_SIZE:
         log.replace(log.with_suffix(".log.1"))
-    command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *arguments]
+    command = ["nice", "-n", "10", sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *arguments]
     return spawn_detached(command, env={**os.environ, "DEPLOYPANEL_ROLE": "command"}, log=log)
 
 
