@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LFS_HEAD = b"version https://git-lfs.github.com/spec/v1"
 LFS_SIZE = 1024  # bytes; a pointer is far smaller
+# Attributes that only an archive heeds, or that change what is written of a content that stays the same.
+FRESH = (b"export-", b"crlf", b"ident", b"encoding")
 NAMED = 5  # how many of a kind a warning names
 
 
@@ -57,7 +59,7 @@ def export(mirror: Path, sha: str, folder: Path, caller: Caller | None = None, *
         raise RefMissing(f"There is no commit {sha} in the mirror.")
     entries = tree_entries(mirror, commit.sha)
     attributes = _attributes(mirror, entries)
-    if kept is not None and b"export-" not in attributes:  # which only an archive heeds
+    if kept is not None and not any(word in attributes for word in FRESH):
         folder = kept
         kept_tree.bring(mirror, commit.sha, folder, caller)
     else:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ def _bring(mirror: Path, sha: str, folder: Path, caller: Caller | None) -> None:
     folder.mkdir(exist_ok=True, mode=0o755)
     index = _index(folder)
     index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # of a git that was killed; the lock is ours
+    _restore(os.fsencode(folder))
     for step in (
         ("update-index", "-q", "--refresh"),
         ("read-tree", "--reset", "-u", sha),
@@ -71,6 +73,30 @@ def _bring(mirror: Path, sha: str, folder: Path, caller: Caller | None) -> None:
         )
         if caller:
             caller.check()
+    _restore(os.fsencode(folder))
+
+
+def _restore(folder: bytes) -> None:
+    """Undo what Git does not look at: modes but for the owner's execute bit, and a `.git`, which no commit holds.
+
+    They become what an archive would have made them. Names are bytes: they need not be UTF-8.
+    """
+    os.chmod(folder, 0o755)  # noqa: PTH101, S103 - it is below a folder for the panel alone
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    for entry in found:
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if entry.name == b".git" and is_folder:
+            shutil.rmtree(entry.path, ignore_errors=True)
+        elif entry.name == b".git":
+            os.unlink(entry.path)  # noqa: PTH108
+        elif is_folder:
+            _restore(entry.path)
+        elif entry.is_file(follow_symlinks=False):
+            mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+            wanted = 0o755 if mode & 0o100 else 0o644
+            if mode != wanted:
+                os.chmod(entry.path, wanted)  # noqa: PTH101
 
 
 def discard(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,33 @@ def test_what_a_build_did_is_undone(git_repo: Factory, tmp_path: Path) -> None:
     assert not (tree / "keep").is_symlink()
     assert not (tree / "made").exists()
     assert os.access(tree / "run.sh", os.X_OK)
+
+
+def test_what_git_does_not_look_at_is_undone_too(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    sha = shop.commit({"a": "1\n", "sub/b": "1\n", "run.sh": "#!/bin/sh\n"})
+    repository = fetched(shop)
+    tree = brought(repository, sha, tmp_path)
+    for path, mode in (("a", 0o600), ("run.sh", 0o700), ("sub/b", 0o666), ("sub", 0o000)):
+        (tree / path).chmod(mode)
+    (tree / ".git").mkdir()
+    (tree / ".git/config").write_text("[core]\n")
+    brought(repository, sha, tmp_path)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tree.rglob("*")}
+    assert modes == {"a": 0o644, "sub": 0o755, "b": 0o644, "run.sh": 0o755}
+
+
+def test_attributes_that_come_later_count_for_files_that_stay(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    first = shop.commit({"a.txt": "1\n"})
+    second = shop.commit({".gitattributes": "*.txt eol=crlf\n"})
+    third = shop.commit({".gitattributes": None})
+    repository = fetched(shop)
+    written = []
+    for number, sha in enumerate((first, second, third)):
+        tree = brought(repository, sha, tmp_path / str(number))
+        written.append((tree / "a.txt").read_bytes())
+    assert written == [b"1\n", b"1\r\n", b"1\n"]
 
 
 def test_a_git_that_was_killed_leaves_nothing_in_the_way(git_repo: Factory, tmp_path: Path) -> None:
