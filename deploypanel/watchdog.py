@@ -60,7 +60,11 @@ class Watchdog(threading.Thread):
     def run(self) -> None:
         while True:
             time.sleep(INTERVAL)
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                # Nobody else would notice a frozen cluster.
+                logger.exception("The watchdog failed; it goes on.")
 
     def look(self) -> None:
         """Judge the cluster and sweep up once. A database that is away ends neither this thread nor the supervisor."""

@@ -144,3 +144,20 @@ def test_an_idle_worker_that_is_killed_does_not_freeze_the_panel(panel: Panel) -
     wait_for(lambda: not is_alive(main), 40, panel.output)
     assert "cluster is frozen" in panel.output()
     panel.wait_healthy(20)
+
+
+def test_a_look_that_fails_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            raise SystemExit
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(watchdog, "INTERVAL", 0.01)
+    dog = Watchdog(lambda: None)
+    monkeypatch.setattr(dog, "look", look)
+    dog.start()
+    dog.join(5)
+    assert len(looks) == 2
