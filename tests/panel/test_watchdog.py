@@ -158,6 +158,6 @@ def test_a_look_that_fails_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(watchdog, "INTERVAL", 0.01)
     dog = Watchdog(lambda: None)
     monkeypatch.setattr(dog, "look", look)
-    dog.start()
-    dog.join(5)
+    with pytest.raises(SystemExit):
+        dog.run()
     assert len(looks) == 2
