@@ -25,6 +25,7 @@ from apps.environments.forms import EnvironmentForm, LinesField
 from apps.environments.models import Cluster, Deployment, Environment
 from apps.environments.wording import age, badge, short, state_badge, took
 from apps.repos.models import Repository
+from apps.runs.services import run_active_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,12 @@ class EnvironmentAdmin(ScopedModelAdmin):
     def may_add(self, request: HttpRequest) -> bool:
         """Who configures a repository may give it environments."""
         return subjects_visible(request.user, "repository", Level.CONFIGURE).exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Not under the feet of a run that works for it: it could not end truthfully, nor keep others away."""
+        if obj is not None and run_active_on(obj.pk) is not None:
+            return False
+        return super().has_delete_permission(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return ("repository",) if obj is not None else ()

@@ -14,6 +14,8 @@ from apps.access.levels import Level
 from apps.access.models import AuditEntry
 from apps.access.permissions import level_of
 from apps.environments.models import Cluster, Environment
+from apps.runs.models import Run
+from apps.runs.states import RunState
 from tests.support.cast import grant
 from tests.ui import rows
 
@@ -181,6 +183,18 @@ def test_configurer_reaches_no_hosts_that_are_only_seen(configurer: Client, prod
     grant(teammate, other, Level.CONFIGURE)
     assert send(configurer, prod, clusters=chosen).status_code == 302
     assert away in prod.clusters.all()
+
+
+def test_environment_at_work_is_not_deleted(client: Client, owner: User, prod: Environment) -> None:
+    client.force_login(owner)
+    work = rows.deployment_make(prod, 1, state=RunState.RUNNING, took=None)
+    assert client.post(f"{LIST}{prod.pk}/delete/", {"post": "yes"}).status_code == 403
+    above = f"/admin/repos/repository/{prod.repository_id}/delete/"
+    client.post(above, {"post": "yes"})
+    assert Environment.objects.filter(pk=prod.pk).exists()
+    Run.objects.filter(pk=work.run_id).update(state=RunState.FAILED)
+    assert client.post(f"{LIST}{prod.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not Environment.objects.filter(pk=prod.pk).exists()
 
 
 def test_same_name_twice_is_refused(client: Client, owner: User, prod: Environment) -> None:
