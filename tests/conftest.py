@@ -67,6 +67,12 @@ def _allow_flush() -> None:
     connection.ops.execute_sql_flush = flush_past_audit  # type: ignore[method-assign]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def static_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A live server starts before any test's own data folder is there, and WhiteNoise warns of a missing folder."""
+    django_settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
+
+
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path: Path, settings: object, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder of the test's own; also for the processes it starts, which get the same keys."""
