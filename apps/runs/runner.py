@@ -149,7 +149,7 @@ class Runner:
             vanish()
 
     def _taken(self) -> None:
-        """In any thread: the run is another's now. Leave nothing of it, touch nothing of its row."""
+        """In any thread: the run is, or may be, another's now. Leave nothing of it, touch nothing of its row."""
         logger.error("Run %s is no longer this runner's; it vanishes.", self._run.pk)
         kill_descendants()
         shutil.rmtree(self._work.folder, ignore_errors=True)

@@ -1,7 +1,8 @@
 """The runner's second thread: beats once a second, and sees whatever must end the run.
 
 A request to stop (on the row, or a signal to this process), the limits on total time and on silence,
-the row having become another's, and the work not coming back after it was told to.
+the row having become another's, and the work not coming back after it was told to. A third thread sees
+that this machine alone may be cut off from the database, also while the second hangs in it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
@@ -29,12 +31,16 @@ logger = logging.getLogger(__name__)
 LOOK = 0.5  # seconds between two looks at the run's row
 BEAT = 1.0  # seconds between two beats
 PATIENCE = 10.0  # seconds beyond the grace, in which the work must come back after a stop
+# Seconds without a beat, after which the work is given up. Where the database is away for all, nobody can declare the
+# run lost, and so long a restart must do no harm. Where only this machine is cut off, another's clock declares it lost
+# after RUN_LOST_AFTER, and another run may work on the same hosts: it must not go on for long beside that.
+CUT_OFF = 60.0
 ENDING_LIMIT = 180.0  # seconds from the end of the work to that of the run; then the reaper has it
 
 
 class Watcher:
-    """`on_taken` is called when the run is no longer ours, or hangs at its very end; `on_stuck` when the work
-    does not come back."""
+    """`on_taken` is called when the run is no longer ours, may be another's, or hangs at its very end; `on_stuck`
+    when the work does not come back."""
 
     def __init__(self, work: Work, on_taken: Callable[[], None], on_stuck: Callable[[], None]) -> None:
         self._work = work
@@ -42,6 +48,7 @@ class Watcher:
         self._on_taken, self._on_stuck = on_taken, on_stuck
         self._began = time.monotonic()
         self._beaten_at = 0.0
+        self._heard_at = self._began  # when the last beat that was stored was sent
         self._told_at: float | None = None
         self._terminated = ""
         self._over_at: float | None = None  # nothing ends the work any more
@@ -51,6 +58,8 @@ class Watcher:
 
     def start(self) -> None:
         self._thread.start()
+        if _is_shared():
+            threading.Thread(target=self._guard, name="guard", daemon=True).start()
 
     def over(self) -> None:
         """The work has come back: beat on, but let nothing end it any more."""
@@ -78,6 +87,16 @@ class Watcher:
         finally:
             connection.close()
 
+    def _guard(self) -> None:
+        """Asks the database nothing: one that is cut off may let its callers hang for a quarter of an hour."""
+        while not self._stopped and self._over_at is None:
+            silent = time.monotonic() - self._heard_at
+            if silent > max(CUT_OFF, settings.RUN_LOST_AFTER):
+                logger.error("Run %s could not beat for %.0f s: others may take it for lost.", self._run_id, silent)
+                self._on_taken()
+                return
+            time.sleep(LOOK)
+
     def _look(self) -> None:
         try:
             if self._terminated:
@@ -98,7 +117,8 @@ class Watcher:
         mine = Run.objects.filter(pk=self._run_id, token=self._token, state__in=ALIVE)
         if time.monotonic() - self._beaten_at >= BEAT:
             self._beaten_at = time.monotonic()
-            mine.update(heartbeat_at=timezone.now())
+            if mine.update(heartbeat_at=timezone.now()):
+                self._heard_at = self._beaten_at
         row = mine.values_list("state", "stop_requested_by").first()
         if row is None:
             if not self._stopped:
@@ -130,6 +150,11 @@ class Watcher:
             self._told_at = time.monotonic()
             self._work.log.note(str(reason))
             self._work.end(reason)
+
+
+def _is_shared() -> bool:
+    """Whether other machines may see the database when this one does not: SQLite is a file of this machine's."""
+    return connection.vendor != "sqlite"
 
 
 def vanish() -> None:

@@ -37,6 +37,7 @@ class Watched:
 def watched(request_run: Requester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     monkeypatch.setattr(watcher_module, "LOOK", 0.05)
     monkeypatch.setattr(watcher_module, "BEAT", 0.1)
+    monkeypatch.setattr(watcher_module, "_is_shared", lambda: True)
     run = run_claim(run_id=request_run().pk)
     assert run is not None
     watched = Watched(run)
@@ -88,6 +89,46 @@ def test_watcher_outlives_a_database_that_is_away(watched: Watched, monkeypatch:
     wait_until(beats())
     assert not watched.work.stopping.is_set()
     assert not watched.taken.is_set()
+
+
+@pytest.fixture
+def short_leash(watched: Watched, settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_until(beats())
+    settings.RUN_LOST_AFTER = 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(watcher_module, "CUT_OFF", 1.0)
+
+
+def test_watcher_gives_up_work_that_is_cut_off(
+    watched: Watched, short_leash: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not watched.taken.wait(1.5), "it beats"
+
+    def away(self: Watcher) -> None:
+        raise OperationalError("no route to host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watcher, "_beat", away)
+        assert not watched.taken.wait(0.3)
+        assert watched.taken.wait(5)
+
+
+def test_watcher_gives_up_work_when_the_database_answers_nothing(
+    watched: Watched, short_leash: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(Watcher, "_beat", lambda _: answer.wait(20) and None)
+        assert watched.taken.wait(5)
+        answer.set()
+
+
+def test_watcher_lets_a_run_that_is_cut_off_store_its_end(
+    watched: Watched, short_leash: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.watcher.over()
+    with monkeypatch.context() as patched:
+        patched.setattr(Watcher, "_beat", lambda _: None)
+        assert not watched.taken.wait(1.5)
 
 
 def test_watcher_outlives_a_fault_of_its_own(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
