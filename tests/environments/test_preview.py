@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 
+from apps.access.actor import Actor, Door
+from apps.access.errors import Conflict
+from apps.access.levels import Level
+from apps.environments import services
+from apps.environments.models import Environment
+from apps.runs.models import Cause, Run
 from apps.runs.states import RunState
+from tests.support.cast import grant
 from tests.support.site import Build, Site, explain
+from tests.ui import rows
 
 
 def disk(shop: Site) -> list[tuple[str, int, int]]:
@@ -51,3 +60,23 @@ def test_preview_names_a_host_that_is_down(site: Build) -> None:
     assert run.state == RunState.SUCCEEDED, explain(run)
     assert "Nothing listens" in run.result["hosts"]["web1"]["error"]
     assert run.result["hosts"]["web2"]["added"] == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.database
+def test_one_preview_at_a_time_for_each_person_and_environment(owner: User, teammate: User) -> None:
+    shop = rows.repository_make()
+    prod, test = (rows.environment_make(shop, name, rows.fleet_make(1, 1)) for name in ("prod", "test"))
+    grant(teammate, prod, Level.ACT)
+
+    def ask(environment: Environment, user: User | None) -> Run:
+        actor = Actor(user=user, door=Door.ADMIN if user else Door.COMMAND)
+        return services.preview_request(environment=environment, actor=actor, cause=Cause.PERSON)
+
+    first = ask(prod, owner)
+    with pytest.raises(Conflict, match=rf"Run #{first.pk} \(your preview of shop/prod\) is queued"):
+        ask(prod, owner)
+    for environment, user in ((test, owner), (prod, teammate), (prod, None)):
+        ask(environment, user)
+    Run.objects.filter(pk=first.pk).update(state=RunState.SUCCEEDED)
+    ask(prod, owner)

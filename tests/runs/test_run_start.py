@@ -77,6 +77,24 @@ def test_start_leaves_runs_queued_when_all_places_are_taken(
     assert spawned == [runs[1].pk, runs[2].pk, runs[3].pk]
 
 
+def test_start_keeps_a_place_for_exclusive_runs(request_run: Requester, spawned: list[int], settings: object) -> None:
+    settings.RUNS_PARALLEL = 3  # type: ignore[attr-defined]
+    shared = [request_run(exclusive=False) for _ in range(3)]
+    deployment = request_run()
+    for run in (*shared, deployment):
+        run_start(run_id=run.pk)
+    assert spawned == [shared[0].pk, shared[1].pk, deployment.pk]
+
+
+def test_start_of_a_shared_run_where_there_is_one_place(
+    request_run: Requester, spawned: list[int], settings: object
+) -> None:
+    settings.RUNS_PARALLEL = 1  # type: ignore[attr-defined]
+    run = request_run(exclusive=False)
+    run_start(run_id=run.pk)
+    assert spawned == [run.pk]
+
+
 def test_start_counts_this_machine_s_runs_only(request_run: Requester, spawned: list[int], settings: object) -> None:
     settings.RUNS_PARALLEL = 1  # type: ignore[attr-defined]
     elsewhere = request_run(subject=None)

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from apps.access import gate
+from apps.access.errors import Conflict
 from apps.environments.selectors import hosts_of
+from apps.environments.services.auto_deploy import environment_held
 from apps.environments.services.deploy import knock, ref_checked
+from apps.runs.models import Run
 from apps.runs.services import run_request
+from apps.runs.states import ENDED
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor
     from apps.environments.models import Cluster, Environment, Host
-    from apps.runs.models import Cause, Run
+    from apps.runs.models import Cause
 
 
 def preview_request(
@@ -28,7 +32,7 @@ def preview_request(
 ) -> Run:
     """A run of kind `preview`; what it found is its `result`. At any hour, for those who may deploy in hours.
 
-    Raises Refused, InputError.
+    One at a time for each person and environment. Raises Refused, InputError, Conflict.
     """
     ref = ref_checked(ref or environment.branch)
     hosts_of(environment, cluster, host)
@@ -36,6 +40,8 @@ def preview_request(
     gate.require(actor=actor, act=gate.Act.STOP, subject=environment, action="preview", detail={"ref": ref})
     target = {"cluster": cluster.pk if cluster else None, "host": host.pk if host else None}
     with transaction.atomic():
+        environment_held(environment.pk)  # of two requests at once the second sees the first
+        _only_one(environment, actor)
         return run_request(
             kind="preview",
             subject=environment,
@@ -43,4 +49,14 @@ def preview_request(
             cause=cause,
             params={**knock(actor), "ref": ref, **target},
             exclusive=False,
+        )
+
+
+def _only_one(environment: Environment, actor: Actor) -> None:
+    mine = Run.objects.filter(subject_id=environment.pk, kind="preview", requested_by=actor.user)
+    mine = mine.filter(requested_name=actor.name[:150]).exclude(state__in=ENDED)
+    if (other := mine.first()) is not None:
+        raise Conflict(
+            f"Run #{other.pk} (your preview of {environment.path}) is {other.get_state_display().lower()}: "
+            "wait for its end, or stop it."
         )

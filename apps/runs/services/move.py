@@ -80,8 +80,8 @@ def _ring_for(run: Run) -> None:
 
 
 def _ring_next() -> None:
-    """A place is free: the queued run that has waited longest may take it."""
+    """A place is free: the queued run that has waited longest may take it, an exclusive one before any other."""
     stale = timezone.now() - SPAWN_PATIENCE
     waiting = Run.objects.filter(Q(spawned_at=None) | Q(spawned_at__lt=stale), state=RunState.QUEUED)
-    if (run_id := waiting.order_by("pk").values_list("pk", flat=True).first()) is not None:
+    if (run_id := waiting.order_by("-exclusive", "pk").values_list("pk", flat=True).first()) is not None:
         run_ring_start(run_id)

@@ -63,10 +63,12 @@ def _place_taken(run_id: int) -> bool:
         Lease.objects.get_or_create(name=f"places@{here}"[:60], defaults={"expires_at": now + timedelta(days=1)})
         Lease.objects.select_for_update().get(name=f"places@{here}"[:60])
         on_machine = Run.objects.filter(machine=here)
-        taken = on_machine.filter(Q(state__in=ALIVE) | (Q(state=RunState.QUEUED) & fresh)).count()
-        if taken >= settings.RUNS_PARALLEL:
+        held = on_machine.filter(Q(state__in=ALIVE) | (Q(state=RunState.QUEUED) & fresh))
+        if held.count() >= settings.RUNS_PARALLEL:
             return False
         mine = Run.objects.filter(pk=run_id, state=RunState.QUEUED).exclude(fresh)
+        if held.filter(exclusive=False).count() >= max(1, settings.RUNS_PARALLEL - 1):
+            mine = mine.filter(exclusive=True)  # what may be asked for in any number leaves a place to the others
         return bool(mine.update(spawned_at=now, machine=here))
 
 
