@@ -70,25 +70,6 @@ def locked(mirror: Path, caller: Caller | None = None) -> Iterator[None]:
         yield  # closing the file frees the lock, also when this process is killed
 
 
-def is_awaited(mirror: Path) -> bool:
-    """Whether some process waits for its turn to fetch."""
-    with turn(mirror) as free:
-        return not free
-
-
-@contextlib.contextmanager
-def turn(mirror: Path) -> Iterator[bool]:
-    """Be the one process that waits to fetch; False when there is one already, whose fetch will serve us too."""
-    mirror.parent.mkdir(parents=True, exist_ok=True)
-    with mirror.with_suffix(".turn").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
 def fetched_since(mirror: Path, url: str, moment: float) -> bool:
     """Whether a fetch from `url` that began after `moment` (seconds since the epoch) has succeeded."""
     try:

@@ -20,9 +20,11 @@ from apps.access.actor import Actor, Door
 from apps.access.errors import Refused
 from apps.environments.models import Deployment, Environment
 from apps.repos.models import Repository
+from apps.repos.services import repository_fetch
 from apps.runs.models import Run
 from apps.triggers import services, signatures
 from apps.triggers.models import Delivery
+from tests.support.gitrepo import GitRepo
 from tests.triggers.conftest import SECRET, body_of, headers_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -227,9 +229,23 @@ def test_ten_pushes_ring_for_one_fetch(shop: Repository, call: Call, rings: list
     for number in range(10):
         call("github", "github_push", delivery=str(number))
     assert rings == [("apps.repos.tasks.fetch", shop.pk)]
-    Repository.objects.update(fetch_rung_at=timezone.now() - timedelta(seconds=20))  # it was lost
+    Repository.objects.update(fetch_rung_at=timezone.now() - timedelta(seconds=90))  # it was lost
     call("github", "github_push", delivery="late")
     assert len(rings) == 2
+
+
+def test_pushes_ring_again_once_the_fetch_has_begun(
+    shop: Repository, call: Call, rings: list[tuple[object, ...]], git_repo: Callable[..., GitRepo]
+) -> None:
+    code = git_repo("code")
+    code.commit({"a": "1\n"})
+    for number in range(3):
+        call("github", "github_push", delivery=str(number))
+    shop.url = code.declare().url  # somewhere that can be fetched
+    repository_fetch(repository=shop)
+    for number in range(3):
+        call("github", "github_push", delivery=f"after{number}")
+    assert rings == [("apps.repos.tasks.fetch", shop.pk)] * 2
 
 
 def test_two_repositories_of_one_address_each_get_it_when_they_share_a_secret(staging: Environment, call: Call) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from apps.repos.mirror import Caller, RefChange
 
 
-RING_AGAIN = timedelta(seconds=15)  # after which a ring that nobody answered is taken for lost
+RING_AGAIN = timedelta(seconds=60)  # after which a fetch that was rung for and did not begin is taken for lost
 LOG_SIZE = 1024 * 1024  # bytes; then the log of fetches is begun anew, the old one kept
 
 
@@ -93,6 +93,7 @@ def repository_fetch(*, repository: Repository, work: Working | None = None, com
         with mirror.locked(path, caller):
             if mirror.fetched_since(path, repository.url, wished):
                 return Fetch(fetched=False)
+            _begun(repository)
             changes = mirror.fetch(path, login_of(repository), caller)
             if work is None:
                 mirror.tidy(path)
@@ -129,22 +130,14 @@ def repository_fetch_ring(*, repository: Repository) -> None:
         ring("apps.repos.tasks.fetch", repository.pk)
 
 
-def repository_fetch_start(*, repository_id: int) -> bool:
-    """Start a process that fetches, unless one waits already that will fetch all that is there now."""
-    # Before it begins: who asks from now on may have news that this fetch does not see.
-    Repository.objects.filter(pk=repository_id).update(fetch_rung_at=None)
-    if mirror.is_awaited(mirror.mirror_path(repository_id)):
-        return False
-    panel_command_start("repos", "fetch", "--id", str(repository_id), "--in-turn")
-    return True
+def repository_fetch_start(*, repository_id: int) -> None:
+    """Start a process that fetches. Until it begins to, nobody rings again: it will bring all that is there then."""
+    panel_command_start("repos", "fetch", "--id", str(repository_id))
 
 
-def repository_fetch_in_turn(*, repository_id: int) -> None:
-    """Fetch; but when another process waits for its turn already, leave it to that one."""
-    repository = Repository.objects.select_related("ssh_key").get(pk=repository_id)
-    with mirror.turn(mirror.mirror_path(repository_id)) as is_ours:
-        if is_ours:
-            repository_fetch(repository=repository)
+def _begun(repository: Repository) -> None:
+    """A fetch that begins now brings all that was asked for before; who asks from now on may have later news."""
+    Repository.objects.filter(pk=repository.pk, fetch_rung_at__isnull=False).update(fetch_rung_at=None)
 
 
 def panel_command_start(*arguments: str) -> int:

@@ -34,7 +34,6 @@ class Command(PanelCommand):
         fetch = acts.add_parser("fetch", help="bring the mirror up to date, now")
         fetch.add_argument("name", nargs="?", default="")
         fetch.add_argument("--id", type=int, help="by number (used by workers)")
-        fetch.add_argument("--in-turn", action="store_true", help="leave it to a fetch that waits already")
         log = acts.add_parser("log", help="commits of a branch, newest first")
         log.add_argument("name")
         log.add_argument("--ref", default="", help="branch, tag or commit; the main branch if not given")
@@ -74,8 +73,9 @@ class Command(PanelCommand):
             self.stdout.write(f"{row['name']}  {row['url']}  {when}{'  ' + row['error'] if row['error'] else ''}")
 
     def _fetch(self, actor: Actor, options: dict[str, Any]) -> None:
-        if options["id"] is not None and options["in_turn"]:
-            services.repository_fetch_in_turn(repository_id=options["id"])
+        if options["id"] is not None:
+            # The gate was asked by whoever rang: a person at the button, or the repository's own secret.
+            services.repository_fetch(repository=Repository.objects.select_related("ssh_key").get(pk=options["id"]))
             return
         repository = self._named(actor, options["name"])
         gate.require(actor=actor, act=gate.Act.ACT, subject=repository, action="fetch")
