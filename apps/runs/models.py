@@ -64,6 +64,7 @@ class Run(models.Model):
 
     rung_at = models.DateTimeField(null=True)  # when the queue was last told to start it
     spawned_at = models.DateTimeField(null=True)  # when `machine` last started a runner that has still to claim it
+    spawns = models.PositiveSmallIntegerField(default=0)  # runners started for it; one that dies early never claims
 
     # The runner process. `machine` and `boot_id` say where a pid means anything at all.
     token = models.CharField(max_length=40, blank=True)

@@ -54,6 +54,23 @@ def test_start_is_tried_again_when_the_runner_never_claimed(request_run: Request
     assert spawned == [run.pk, run.pk]
 
 
+def test_start_gives_up_when_no_runner_ever_claims(request_run: Requester, spawned: list[int]) -> None:
+    run = request_run()
+    for _ in range(start_module.SPAWNS):
+        run_start(run_id=run.pk)
+        run_start(run_id=run.pk)  # too early
+        run.refresh_from_db()
+        assert run.state == "queued"
+        Run.objects.update(spawned_at=timezone.now() - timedelta(seconds=20))
+    run_start(run_id=run.pk)
+    run.refresh_from_db()
+    assert spawned == [run.pk] * start_module.SPAWNS
+    assert run.state == "failed"
+    assert "logs/runners.log on " in run.summary
+    assert run.summary in log_text(run)
+    request_run()  # and its subject is free
+
+
 def test_start_of_a_run_that_is_not_queued_does_nothing(request_run: Requester, spawned: list[int]) -> None:
     run = request_run()
     run_claim(run_id=run.pk)

@@ -11,25 +11,29 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.runs.machine import boot_id, machine_name, own_start_time
 from apps.runs.models import Lease, Run
 from apps.runs.process import spawn_detached
+from apps.runs.recorder import note_append
 from apps.runs.services.move import SPAWN_PATIENCE, run_move
 from apps.runs.states import ALIVE, RunState
 
 logger = logging.getLogger(__name__)
+SPAWNS = 5  # runners in vain, SPAWN_PATIENCE each; the next would die of the same
 LOG_SIZE = 5 * 1024 * 1024  # bytes; then the runners' own log is begun anew, the old one kept
 
 
 def run_start(*, run_id: int) -> None:
     """Start a runner for a queued run when this machine has a place free. Does not wait for it.
 
-    Harmless when delivered twice: the runner claims the run, and one that comes too late does nothing.
+    Harmless when delivered twice: the runner claims the run, and one that comes too late does nothing. A run whose
+    runners die before they can claim it fails in the end.
     """
     if not _place_taken(run_id):
+        _give_up(run_id)
         return
     command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "run_work", str(run_id)]
     env = {**os.environ, "DEPLOYPANEL_ROLE": "runner"}
@@ -66,10 +70,23 @@ def _place_taken(run_id: int) -> bool:
         held = on_machine.filter(Q(state__in=ALIVE) | (Q(state=RunState.QUEUED) & fresh))
         if held.count() >= settings.RUNS_PARALLEL:
             return False
-        mine = Run.objects.filter(pk=run_id, state=RunState.QUEUED).exclude(fresh)
+        mine = Run.objects.filter(pk=run_id, state=RunState.QUEUED, spawns__lt=SPAWNS).exclude(fresh)
         if held.filter(exclusive=False).count() >= max(1, settings.RUNS_PARALLEL - 1):
             mine = mine.filter(exclusive=True)  # what may be asked for in any number leaves a place to the others
-        return bool(mine.update(spawned_at=now, machine=here))
+        return bool(mine.update(spawned_at=now, machine=here, spawns=F("spawns") + 1))
+
+
+def _give_up(run_id: int) -> None:
+    """End a run for which the last runner that it gets has had its time."""
+    spent = Run.objects.filter(pk=run_id, state=RunState.QUEUED, spawns__gte=SPAWNS)
+    run = spent.filter(spawned_at__lt=timezone.now() - SPAWN_PATIENCE).first()
+    if run is None:
+        return
+    sentence = f"{SPAWNS} runners were started for it and none came to work: see logs/runners.log on {run.machine}."
+    with transaction.atomic():
+        if moved := run_move(run_id=run_id, to=RunState.FAILED, before=[RunState.QUEUED], summary=sentence):
+            note_append(moved, sentence)
+            logger.error("Run %s: %s", run_id, sentence)
 
 
 def _runner_log() -> Path:
