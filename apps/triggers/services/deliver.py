@@ -102,7 +102,7 @@ def _deliver(
     could not finish is new when the forge sends it again.
     """
     number = signatures.delivery_of(call.forge, call.headers, call.body)
-    masked = json.dumps(webhooks.masked(payload, _secrets(repository)), indent=1, ensure_ascii=True)
+    masked = json.dumps(webhooks.masked(payload, _secrets(repository)))  # indented when it is looked at
     row = _row(repository, call.forge, event, number, pushes)
     row.body = masked[:BODY_KEPT]
     try:
@@ -136,7 +136,8 @@ def _handle(row: Delivery, address: str) -> None:
     IntegrityError: one of the same number was stored before. Then all that was done here is undone with it.
     """
     pushes = [PushEvent(**push) for push in row.pushes]
-    handled = pushes_handle(repository=row.repository, pushes=pushes, address=address)
+    sent_again = row.replay_of is not None  # by a person, who means it
+    handled = pushes_handle(repository=row.repository, pushes=pushes, address=address, may_be_late=not sent_again)
     row.outcome, row.handled_at = handled.lines, timezone.now()
     row.save(force_insert=True)
     if handled.runs:

@@ -10,11 +10,14 @@ from django.db import transaction
 from apps.environments.services import auto_deploy_push
 from apps.repos.models import Repository
 from apps.repos.services import repository_fetch_ring
+from apps.triggers.models import Delivery
+from apps.triggers.order import is_late
+from apps.triggers.webhooks import PushEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apps.triggers.webhooks import PushEvent
+LOOKED_BACK = 50  # deliveries of the repository, for one that should have come before them
 
 
 @dataclass(kw_only=True)
@@ -28,21 +31,37 @@ class Handled:
         self.lines.append({"environment": environment, "run": run, "text": text})
 
 
-def pushes_handle(*, repository: Repository, pushes: Iterable[PushEvent], address: str = "") -> Handled:
-    """Deploy what deploys by itself, and have a worker fetch the rest. Quick: the database only."""
+def pushes_handle(
+    *, repository: Repository, pushes: Iterable[PushEvent], address: str = "", may_be_late: bool = False
+) -> Handled:
+    """Deploy what deploys by itself, and have a worker fetch the rest. Quick: the database only.
+
+    `may_be_late`: a push that a later one has overtaken on its way deploys nothing.
+    """
     handled, pushes = Handled(), list(pushes)
     branches = [push for push in pushes if push.kind == "branch"]
-    _remember(repository, branches)
     alive = [push for push in branches if not push.deleted]
     # One cheap question for the many pushes that deploy nothing.
-    if alive and repository.environments.filter(auto_deploy=True, branch__in=[push.name for push in alive]).exists():
-        for push in alive:
+    names = [push.name for push in alive]
+    deploys = bool(alive) and repository.environments.filter(auto_deploy=True, branch__in=names).exists()
+    late = _late(repository, alive) if may_be_late and (deploys or repository.poll_interval is not None) else []
+    _remember(repository, [push for push in branches if push not in late])
+    for push in late:
+        handled.tell(f"{push.name}: a later push was handled before this one; {push.after[:8]} is not deployed.")
+    for push in alive:
+        if deploys and push not in late:
             _deploy(repository, push, address, handled)
     if not handled.runs:  # a run fetches by itself
         repository_fetch_ring(repository=repository)
     if not handled.lines:
         handled.tell(_idle(pushes))
     return handled
+
+
+def _late(repository: Repository, pushes: list[PushEvent]) -> list[PushEvent]:
+    rows = Delivery.objects.filter(repository=repository).order_by("-id").values_list("pushes", flat=True)
+    handled = [PushEvent(**push) for row in rows[:LOOKED_BACK] for push in row]
+    return [push for push in pushes if is_late(push, handled)]
 
 
 def _deploy(repository: Repository, push: PushEvent, address: str, handled: Handled) -> None:
