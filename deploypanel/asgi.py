@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, Any, cast
 
@@ -53,3 +54,6 @@ def build() -> Any:
 
 
 application = build()
+# What is loaded by now stays: the collector need not walk through it again and again while requests wait.
+gc.collect()
+gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -83,6 +84,7 @@ class DeliveryAdmin(ScopedModelAdmin):
             "title": f"Delivery {delivery.pk}",
             "opts": self.opts,
             "delivery": delivery,
+            "body": _indented(delivery.body),
             "lines": _lines_seen(request, delivery),
             "may_send": self.level(request, delivery) >= Level.IN_HOURS,
         }
@@ -109,3 +111,11 @@ def _lines_seen(request: HttpRequest, delivery: Delivery) -> list[dict[str, Any]
     """What it led to, on the environments that the person may see."""
     seen = set(subjects_visible(request.user, "environment").values_list("path", flat=True))
     return [line for line in delivery.outcome if not line["environment"] or line["environment"] in seen]
+
+
+def _indented(body: str) -> str:
+    """The payload as people read it; one that was cut when it was stored, as it is."""
+    try:
+        return json.dumps(json.loads(body), indent=1, ensure_ascii=False)
+    except ValueError:
+        return body

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from django.db import connection
+
 from apps.access.errors import InputError
 from apps.repos.models import Repository
 from apps.repos.remote import remote_parse
@@ -22,12 +24,19 @@ def repositories_told(names: Names, name: str = "") -> list[Repository]:
     """
     if name:
         return list(Repository.objects.filter(name=name))
-    rows = Repository.objects.order_by().values_list("pk", "name", "url")
-    known = [(pk, own, *_identity(url)) for pk, own, url in rows]
+    known = [(pk, own, *_identity(url)) for pk, own, url in _addresses()]
     found = [pk for pk, _own, identity, _full in known if identity in names.identities]
     if not found:
         found = [pk for pk, own, _identity, full in known if full in names.names or own.lower() in names.names]
     return list(Repository.objects.order_by().filter(pk__in=found or [0]))  # asked in any case: it takes as long
+
+
+def _addresses() -> list[tuple[int, str, str]]:
+    """Number, name and URL of every repository. By hand: in a burst, building this query took longer than asking it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT subject_id, name, url FROM repos_repository")
+        rows: list[tuple[int, str, str]] = cursor.fetchall()
+    return rows
 
 
 @lru_cache(maxsize=8192)

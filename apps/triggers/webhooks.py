@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -233,11 +234,16 @@ def _is_storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
+@lru_cache(maxsize=2048)
+def _sounds_secret(key: str) -> bool:
+    return SECRET_NAME.search(key) is not None
+
+
 def masked(value: Any, secrets: tuple[str, ...] = ()) -> Any:
     """A payload without secrets: fields that are called so are masked, and each of `secrets` wherever it stands."""
     if isinstance(value, dict):
         return {
-            key: MASK if SECRET_NAME.search(key) and isinstance(part, str) and part else masked(part, secrets)
+            key: MASK if isinstance(part, str) and part and _sounds_secret(key) else masked(part, secrets)
             for key, part in value.items()
         }
     if isinstance(value, list):
