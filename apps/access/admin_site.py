@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from apps.access import audit
 from apps.access.actor import Actor, Door
 from apps.access.address import address_of
+from apps.access.asked import nul_refused
 from apps.access.errors import PanelError, Refused
 from apps.access.grants_page import grants_view
 from apps.access.levels import Level
@@ -71,6 +72,11 @@ class ModelAdmin(ThemeModelAdmin):
 
     class Media:
         css: ClassVar = {"all": ("access/access.css",)}
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        nul_refused(request)  # filters hand the address's words to the database
+        response: HttpResponse = super().changelist_view(request, *args, **kwargs)
+        return response
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """What a service refuses while saving is a sentence on the form's page; Django has rolled back by then."""

@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 
 from apps.access.actor import Actor, Door
 from apps.access.address import address_of
+from apps.access.asked import nul_refused, number_of
 from apps.access.errors import InputError, PanelError
 from apps.access.gate import Act, decide
 from apps.access.levels import Level, level_label, level_named
@@ -53,6 +54,7 @@ def grants_view(model_admin: ModelAdmin[Any], request: HttpRequest, subject: Sub
     actor = Actor(user=request.user, door=Door.ADMIN, address=address_of(request))  # type: ignore[arg-type]
     if not decide(actor=actor, act=Act.CONFIGURE, subject=subject).allowed:
         raise PermissionDenied
+    nul_refused(request)
     if request.method == "POST":
         _set(request, actor, subject)
         return HttpResponseRedirect(request.get_full_path())
@@ -80,9 +82,10 @@ def _set(request: HttpRequest, actor: Actor, subject: Subject) -> None:
 
 
 def _holder(text: str) -> User | Group:
-    kind, _, number = text.partition(":")
+    kind, _, digits = text.partition(":")
+    number = number_of(digits)
     table: Any = {"user": User, "group": Group}.get(kind)
-    holder = table.objects.filter(pk=number).first() if table is not None and number.isdecimal() else None
+    holder = table.objects.filter(pk=number).first() if table is not None and number is not None else None
     if not isinstance(holder, User | Group):
         raise InputError("Choose a person or a group.")
     return holder

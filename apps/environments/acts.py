@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from apps.access import gate
 from apps.access.admin_site import actor_of
+from apps.access.asked import nul_refused
 from apps.access.errors import InputError, PanelError, Refused
 from apps.environments import services
 from apps.environments.control_reads import situation_read
@@ -39,6 +40,7 @@ def _act(view: Callable[[HttpRequest, Environment], HttpResponse]) -> Callable[[
     @wraps(view)
     def guarded(request: HttpRequest, pk: int) -> HttpResponse:
         environment, _ = environment_or_404(request, pk)
+        nul_refused(request)
         try:
             return view(request, environment)
         except Refused as refused:

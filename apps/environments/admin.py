@@ -13,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 
 from apps.access.actor import Actor, Door
 from apps.access.admin_site import ScopedModelAdmin, actor_of
+from apps.access.asked import number_of
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
 from apps.access.services import grant_set
@@ -138,7 +139,7 @@ class EnvironmentAdmin(ScopedModelAdmin):
         if request.user.is_superuser:
             return people
         number = getattr(request.resolver_match, "kwargs", {}).get("object_id", "")
-        present = Environment.objects.filter(pk=number if number.isdecimal() else 0).values("deploy_as")
+        present = Environment.objects.filter(pk=number_of(number) or 0).values("deploy_as")
         return people.filter(Q(pk=request.user.pk) | Q(pk__in=present))
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -13,6 +13,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 
 from apps.access.admin_site import ModelAdmin, actor_of
+from apps.access.asked import number_of
 from apps.access.errors import PanelError
 from apps.environments import host_pages
 from apps.environments.host_key import fingerprint_or_nothing
@@ -54,10 +55,10 @@ class ClusterFilter(admin.SimpleListFilter):
         return [(str(pk), name) for pk, name in clusters_visible(request.user).values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Host]) -> QuerySet[Host]:
-        value = self.value() or ""
-        if not value.isdecimal():
+        number = number_of(self.value() or "")
+        if number is None:
             return queryset
-        return queryset.filter(clusters__in=clusters_visible(request.user).filter(pk=int(value)))
+        return queryset.filter(clusters__in=clusters_visible(request.user).filter(pk=number))
 
 
 class VisibleAdmin(ModelAdmin):

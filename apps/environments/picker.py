@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apps.access.asked import number_of
 from apps.access.errors import InputError, PanelError
 from apps.repos import selectors as repos
 
@@ -100,9 +101,10 @@ def commits_page(environment: Environment, fields: Mapping[str, str]) -> dict[st
 
 
 def _page_number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise InputError(f"{text!r} is not a page number", "page")
-    return int(text)
+    number = number_of(text)
+    if number is None or not 1 <= number <= 10_000:
+        raise InputError(f"{text[:20]!r} is not a page number", "page")
+    return number
 
 
 def commit_json(commit: Commit) -> dict[str, str]:

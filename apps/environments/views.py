@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.views.decorators.http import require_GET
 
 from apps.access.admin_site import actor_of
+from apps.access.asked import number_of
 from apps.access.errors import PanelError
 from apps.access.levels import Level
 from apps.access.permissions import level_of
@@ -161,8 +162,8 @@ def preview(request: HttpRequest, pk: int, run_id: int) -> HttpResponse:
     return JsonResponse({"control-preview": render_to_string("environments/_preview.html", context, request=request)})
 
 
-def _preview_run(environment: Environment, number: str) -> Run | None:
+def _preview_run(environment: Environment, text: str) -> Run | None:
     """Only a preview of this very environment: the number comes from the address."""
-    if not number.isdecimal():
+    if (number := number_of(text)) is None:
         return None
-    return Run.objects.filter(pk=int(number), kind="preview", subject_id=environment.pk).first()
+    return Run.objects.filter(pk=number, kind="preview", subject_id=environment.pk).first()

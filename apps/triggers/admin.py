@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from apps.access.admin_site import ScopedModelAdmin, actor_of
+from apps.access.asked import number_of
 from apps.access.errors import PanelError
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
@@ -78,7 +79,7 @@ class DeliveryAdmin(ScopedModelAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """A page to read: a delivery is never edited."""
-        delivery = get_object_or_404(self.get_queryset(request), pk=object_id if object_id.isdecimal() else 0)
+        delivery = get_object_or_404(self.get_queryset(request), pk=number_of(object_id) or 0)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Delivery {delivery.pk}",
