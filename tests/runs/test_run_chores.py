@@ -162,8 +162,22 @@ def test_settle_whose_worker_died_is_claimed_again_but_not_for_ever(request_run:
     assert OrmQ.objects.get().func() == "apps.runs.tasks.settle"
     run_settle(run_id=run.pk)
     assert (tmp_path / "told").read_text() == "settle succeeded\n"
-    Run.objects.filter(pk=run.pk).update(settled_at=None, settling_at=NOW() - timedelta(hours=1), settle_attempts=5)
+    Run.objects.filter(pk=run.pk).update(settled_at=None, settling_at=NOW() - timedelta(minutes=59), settle_attempts=5)
     assert runs_settle_due(NOW()) == 0
+    run_settle(run_id=run.pk)
+    assert (tmp_path / "told").read_text() == "settle succeeded\n"
+
+
+def test_settle_that_has_failed_often_is_tried_each_hour_of_a_day(request_run: Requester, tmp_path: Path) -> None:
+    run = ended_run(request_run, tmp_path / "told")
+    long_ago = {"ended_at": NOW() - timedelta(hours=23), "settling_at": NOW() - timedelta(minutes=61)}
+    Run.objects.update(settle_attempts=5, **long_ago)
+    assert runs_settle_due(NOW()) == 1
+    assert runs_settle_due(NOW() + timedelta(hours=2)) == 0
+    run_settle(run_id=run.pk)
+    run.refresh_from_db()
+    assert (tmp_path / "told").read_text() == "settle succeeded\n"
+    assert (run.settle_attempts, run.settled_at is None) == (6, False)
 
 
 def test_clean_up_comes_before_settle(request_run: Requester, tmp_path: Path) -> None:

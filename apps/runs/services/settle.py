@@ -19,6 +19,8 @@ from apps.runs.states import ENDED, RunState
 logger = logging.getLogger(__name__)
 DEAD_AFTER = timedelta(seconds=SETTLE_TIMEOUT + 10)  # a worker that claimed a settle this long ago was killed
 ATTEMPTS = 5
+LATER = timedelta(hours=1)  # after which those that used them up are tried again: nothing else may follow up the run
+TOO_LATE = timedelta(days=1)  # after the end
 QUEUE_FULL = 50  # waiting tasks: nobody takes them, more rings do not help
 
 
@@ -29,7 +31,7 @@ def run_settle(*, run_id: int) -> None:
     """
     now = timezone.now()
     free = Q(settling_at=None) | Q(settling_at__lt=now - DEAD_AFTER)
-    mine = Run.objects.filter(free, pk=run_id, state__in=ENDED, settled_at=None, settle_attempts__lt=ATTEMPTS)
+    mine = Run.objects.filter(free, _has_attempts(now), pk=run_id, state__in=ENDED, settled_at=None)
     if not mine.update(settling_at=now, settle_attempts=F("settle_attempts") + 1):
         return
     run = Run.objects.select_related("subject", "requested_by").get(pk=run_id)
@@ -64,9 +66,14 @@ def runs_settle_due(now: datetime) -> int:
     late = Q(ended_at__lt=now - DEAD_AFTER) & ~Q(state=RunState.LOST)
     late |= Q(ended_at__lt=now - DEAD_AFTER - timedelta(seconds=CLEAN_UP_TIMEOUT), state=RunState.LOST)
     dead = Q(settling_at=None) | Q(settling_at__lt=now - DEAD_AFTER)
-    due = Run.objects.filter(late, dead, state__in=ENDED, settled_at=None, settle_attempts__lt=ATTEMPTS)
+    due = Run.objects.filter(late, dead, _has_attempts(now), state__in=ENDED, settled_at=None)
     ids = list(due.order_by("pk").values_list("pk", flat=True)[:20])
     for run_id in ids:
         with transaction.atomic():
             ring("apps.runs.tasks.settle", run_id, timeout=SETTLE_TIMEOUT)
     return len(ids)
+
+
+def _has_attempts(now: datetime) -> Q:
+    """Five in quick succession; then one an hour, for the day on which it still matters."""
+    return Q(settle_attempts__lt=ATTEMPTS) | Q(settling_at__lt=now - LATER, ended_at__gt=now - TOO_LATE)
