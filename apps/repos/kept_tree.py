@@ -20,7 +20,7 @@ from apps.repos import git
 from apps.repos.errors import GitError, MirrorDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from apps.repos.mirror import Caller
@@ -105,9 +105,9 @@ def discard(folder: Path) -> None:
     _index(folder).unlink(missing_ok=True)
 
 
-def prune(root: Path) -> int:
-    """Remove the trees below `root` that nobody has borrowed for UNUSED seconds; how many."""
-    old = [lock for lock in root.glob("*.lock") if time.time() - lock.stat().st_mtime > UNUSED]
+def prune(root: Path, is_gone: Callable[[str], bool]) -> int:
+    """Remove the trees below `root` that nobody has borrowed for UNUSED seconds, or whose owner is gone; how many."""
+    old = [lock for lock in root.glob("*.lock") if time.time() - lock.stat().st_mtime > UNUSED or is_gone(lock.name)]
     for lock in old:
         folder = lock.with_suffix("")
         with lock.open("ab") as file, contextlib.suppress(BlockingIOError):

@@ -49,6 +49,28 @@ def mirror_path(number: int) -> Path:
     return Path(settings.MIRROR_DIR) / f"{number}.git"
 
 
+def numbers() -> list[int]:
+    """Of all mirrors on this machine."""
+    names = (path.stem for path in Path(settings.MIRROR_DIR).glob("*.git"))
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def remove(mirror: Path) -> bool:
+    """Remove a mirror and all that is beside it for it; False while another process is at work on it."""
+    with mirror.with_suffix(".lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        beside = [path for path in mirror.parent.glob(f"{mirror.stem}.*") if path != mirror]
+        for left in (*beside, mirror):  # it last: if this is cut short, it is found again
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+    return True
+
+
 @contextlib.contextmanager
 def locked(mirror: Path, caller: Caller | None = None) -> Iterator[None]:
     """Alone with this mirror on this machine. Waits up to GIT_TIMEOUT seconds; the caller may give up earlier."""

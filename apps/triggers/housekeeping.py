@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from apps.repos.services import trees_prune
+from apps.repos.services import mirrors_prune, trees_prune
 from apps.runs.beats import beats_prune
 from apps.runs.queue_state import tasks_prune
 from apps.runs.services import runs_prune
@@ -12,10 +12,14 @@ from apps.triggers.services import deliveries_prune
 
 
 def prune() -> None:
-    """Delete old runs with their logs, working folders and trees, deliveries, rows of the queue. Safe to repeat."""
+    """Delete old runs with their logs, working folders and trees, deliveries, rows of the queue, mirrors of no use.
+
+    Safe to repeat.
+    """
     now = timezone.now()
     tasks_prune(now=now)
     beats_prune(now=now)
     deliveries_prune(now)
     trees_prune()
+    mirrors_prune()
     runs_prune(now)

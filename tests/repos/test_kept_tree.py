@@ -130,6 +130,16 @@ def test_export_attributes_need_an_archive(git_repo: Factory, tmp_path: Path) ->
     assert "secret" not in files(tmp_path / "unused")
 
 
+def test_trees_of_a_deleted_repository_are_pruned(git_repo: Factory, tmp_path: Path) -> None:
+    shop = git_repo()
+    sha = shop.commit({"a": "1\n"})
+    repository = fetched(shop)
+    tree = brought(repository, sha, tmp_path)
+    repository.delete()
+    assert services.trees_prune() == 1
+    assert not list(tree.parent.iterdir())
+
+
 def test_trees_that_nobody_uses_are_pruned(git_repo: Factory, tmp_path: Path) -> None:
     shop = git_repo()
     sha = shop.commit({"a": "1\n"})

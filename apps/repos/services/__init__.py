@@ -20,12 +20,14 @@ from apps.repos.services.fetch import (
     repository_fetch_start,
     repository_rebuild,
 )
+from apps.repos.services.prune import mirrors_prune
 
 __all__ = [
     "Fetch",
     "host_keys_pin",
     "host_keys_scan",
     "login_of",
+    "mirrors_prune",
     "panel_command_start",
     "repository_export",
     "repository_fetch",

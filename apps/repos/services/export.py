@@ -11,6 +11,7 @@ from django.conf import settings
 from apps.repos import export, kept_tree, mirror
 from apps.repos.errors import MirrorDamaged
 from apps.repos.services.fetch import InRun, repository_rebuild
+from apps.repos.services.prune import repository_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,8 @@ def tree_borrowed(*, repository: Repository, purpose: str) -> Iterator[Path | No
 
 
 def trees_prune() -> int:
-    """Remove kept trees that were not used for twenty days; how many."""
-    return kept_tree.prune(_trees())
+    """Remove kept trees that were not used for twenty days, and those of deleted repositories; how many."""
+    return kept_tree.prune(_trees(), lambda name: repository_gone(name.partition("-")[0]))
 
 
 def _trees() -> Path:
