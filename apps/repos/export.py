@@ -157,9 +157,9 @@ def _is_pointer(folder: Path, path: bytes) -> bool:
 
 def _links(folder: Path, entries: list[Entry]) -> list[str]:
     found = []
-    for entry in entries:
+    for entry in [one for one in entries if one.mode == "120000"]:
         link = folder / os.fsdecode(entry.path)
-        if entry.mode == "120000" and link.is_symlink() and link_leaves(folder, link):
+        if link.is_symlink() and link_leaves(folder, link):
             found.append(f"{git.text_of(entry.path)} → {git.text_of(os.fsencode(link.readlink()))}")
     if not found:
         return []
