@@ -70,6 +70,8 @@ CONFIG = """\
 \trecurse = false
 [tar]
 \tumask = 0022
+[checkout]
+\tworkers = 0
 [i18n]
 \tlogOutputEncoding = UTF-8
 [diff]
