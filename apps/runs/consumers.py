@@ -78,13 +78,21 @@ class RunConsumer(AsyncWebsocketConsumer):
             await self.close(1011)
 
     async def _replay(self, watch: Watch) -> None:
-        """All there is in the database from where this viewer stands. Mail from before is superseded."""
+        """All there is from where this viewer stands: what was just sent to others, and before that, the database.
+
+        Mail from before is superseded.
+        """
         watch.empty()
         run, steps = await read(self._snapshot)
         await self._tell(frames.run_message(run))
         await self._tell(frames.steps_message(run.steps_version, steps))
         reader = ChunkReader(self.run_id, after=self.sent)
         while reader.more:
+            if (recent := watch.recent(self.sent)) is not None:
+                for event in recent:
+                    await self._pass_on(event)
+                    await self._check_sometimes()
+                break
             for batch in frames.log_batches(await read(reader.read)):
                 await self._tell_log(batch)
         await self._tell(frames.message("caught_up", seq=self.sent))
@@ -114,8 +122,11 @@ class RunConsumer(AsyncWebsocketConsumer):
         if event.kind is EventKind.LOG:
             if event.last <= self.sent:
                 return True
-            if event.first != self.sent + 1:
+            if event.first > self.sent + 1:
                 return False
+            if event.first <= self.sent:  # a replay ended in the middle of it: the rest is what is new
+                await self._tell_log([chunk for chunk in event.chunks if chunk.seq > self.sent])
+                return True
             self.sent = event.last
         await self._tell(event.text)
         return True

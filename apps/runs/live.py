@@ -14,6 +14,7 @@ import asyncio
 import enum
 import logging
 import threading
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+RECENT_LIMIT = 4 * 1024 * 1024  # characters of a watched run's log that are kept, as they were sent
 MAILBOX_LIMIT = 1024 * 1024  # characters that wait for one viewer before it must replay
+PACE = 0.08  # seconds between two looks: with fifty viewers each frame costs fifty
 RETRY_LEAST, RETRY_MOST = 0.2, 5.0  # seconds between attempts while the database is away
 
 
@@ -51,6 +54,7 @@ class Event:
     text: str = ""
     first: int = 0
     last: int = 0
+    chunks: tuple[Chunk, ...] = ()  # of LOG, for a viewer who has the first of them already
 
 
 class Watch:
@@ -101,6 +105,13 @@ class Watch:
         self._size = 0
         return taken
 
+    def recent(self, after: int) -> list[Event] | None:
+        """The log from the chunk behind `after` to where it was handed out; None where only the database has it.
+
+        Fifty viewers who each read the database to catch up with a busy run would never catch up.
+        """
+        return self._tailer.recent(self.run_id, after)
+
 
 @dataclass(slots=True)
 class _Followed:
@@ -108,6 +119,8 @@ class _Followed:
 
     reader: ChunkReader
     watches: set[Watch] = field(default_factory=set)
+    recent: deque[Event] = field(default_factory=deque)  # of LOG, without gaps
+    recent_size: int = 0
     run: frames.RunView | None = None  # None: not looked at yet
     steps: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
@@ -144,6 +157,13 @@ class Tailer:
                 self._thread.start()
             self._viewers_came.notify_all()
             self._wake()
+
+    def recent(self, run_id: int, after: int) -> list[Event] | None:
+        with self._lock:
+            followed = self._runs.get(run_id)
+            if followed is None or not followed.recent or followed.recent[0].first > after + 1:
+                return None
+            return [event for event in followed.recent if event.last > after]
 
     def remove(self, watch: Watch) -> None:
         with self._lock:
@@ -199,8 +219,12 @@ class Tailer:
         with self._lock:
             self._listener = listener
         try:
+            looked = time.monotonic()
             while not self._stopping.is_set() and self._look():
                 listener.wait()
+                # What comes after a quiet moment is told at once, what comes in a stream in larger frames.
+                self._stopping.wait(max(0.0, looked + PACE - time.monotonic()))
+                looked = time.monotonic()
         finally:
             with self._lock:
                 self._listener = None
@@ -227,6 +251,8 @@ class Tailer:
         """The first look at a run: its viewers read the past themselves and need to know only how far it goes."""
         followed.steps = _cells(frames.steps_read(run_id))
         followed.reader.after = view.last_seq
+        followed.recent.clear()
+        followed.recent_size = 0
         followed.run = view
         self._hand_out(followed, [Event(EventKind.HEAD, last=view.last_seq)])
 
@@ -247,8 +273,17 @@ class Tailer:
         more = True
         while more:
             chunks = followed.reader.read()
-            self._hand_out(followed, [_log_event(batch) for batch in frames.log_batches(chunks)])
+            events = [_log_event(batch) for batch in frames.log_batches(chunks)]
+            self._keep(followed, events)
+            self._hand_out(followed, events)
             more = followed.reader.more
+
+    def _keep(self, followed: _Followed, events: list[Event]) -> None:
+        with self._lock:
+            followed.recent.extend(events)
+            followed.recent_size += sum(len(event.text) for event in events)
+            while followed.recent_size > RECENT_LIMIT:
+                followed.recent_size -= len(followed.recent.popleft().text)
 
     def _changed_steps(self, run_id: int, followed: _Followed, version: int) -> list[Event]:
         cells = _cells(frames.steps_read(run_id))
@@ -278,7 +313,9 @@ def _deliver(watches: list[Watch], events: list[Event]) -> None:
 
 
 def _log_event(chunks: list[Chunk]) -> Event:
-    return Event(EventKind.LOG, frames.log_message(chunks), first=chunks[0].seq, last=chunks[-1].seq)
+    return Event(
+        EventKind.LOG, frames.log_message(chunks), first=chunks[0].seq, last=chunks[-1].seq, chunks=tuple(chunks)
+    )
 
 
 def _cells(steps: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
