@@ -24,7 +24,7 @@ def main(descriptor: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Packing each frame anew for each of fifty viewers costs more than a core; a proxy may do it where lines are thin.
+        # Packing each frame anew for each of fifty viewers costs more than a core.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE,
         proxy_headers=settings.BEHIND_PROXY,
