@@ -1,4 +1,4 @@
-"""Form fields for what is written and never shown again."""
+"""Form fields for secrets, which are written and never shown again, and for lists of words."""
 
 from __future__ import annotations
 
@@ -80,3 +80,17 @@ def _readable(kept: Sealed) -> Sealed:
     except DecryptionError as error:
         raise forms.ValidationError(f"{error} Or enter it anew.") from None
     return kept
+
+
+class LinesField(forms.CharField):
+    """A list of words, edited as one a line."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        lines = (line.strip() for line in str(super().clean(value)).splitlines())
+        return [line for line in lines if line]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((initial or []) != self.clean(data))

@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from apps.access.actor import Actor, Door
 from apps.access.admin_site import ScopedModelAdmin, actor_of
 from apps.access.asked import number_of
+from apps.access.forms import LinesField
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
 from apps.access.services import grant_set
@@ -22,11 +23,11 @@ from apps.environments import (
     admin_hosts,  # noqa: F401 - registers hosts and clusters
     views,
 )
-from apps.environments.forms import EnvironmentForm, LinesField
+from apps.environments.forms import EnvironmentForm
 from apps.environments.models import Cluster, Deployment, Environment
-from apps.environments.wording import age, badge, short, state_badge, took
 from apps.repos.models import Repository
 from apps.runs.services import run_active_on
+from apps.runs.wording import age, badge, short, state_badge, took
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from apps.environments.host_reads import clusters_visible, hosts_visible
 from apps.environments.models import Cluster, Host
 from apps.environments.selectors import environments_visible
 from apps.environments.services.hosts import hosts_check
-from apps.environments.wording import age, badge
+from apps.runs.wording import age, badge
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

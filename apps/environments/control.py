@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from apps.environments.wording import moment
 from apps.runs.states import ENDED, RunState
+from apps.runs.wording import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

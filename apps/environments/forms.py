@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
 
 from django import forms
 
 from apps.environments.models import Environment
-
-
-class LinesField(forms.CharField):
-    """A list of words, edited as one a line."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def clean(self, value: Any) -> Any:
-        lines = (line.strip() for line in str(super().clean(value)).splitlines())
-        return [line for line in lines if line]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool((initial or []) != self.clean(data))
 
 
 class EnvironmentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs

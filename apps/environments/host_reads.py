@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from apps.access.errors import NotFound
 from apps.access.levels import Level
 from apps.access.permissions import is_person, subjects_visible
+from apps.access.spelling import closest
 from apps.environments.models import Cluster, Environment, Host
-from apps.environments.spelling import closest
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.access import gate
-from apps.access.actor import Actor, Door
 from apps.access.decision import RuleResult
 from apps.environments.models import Action, Deployment, Environment
 from apps.environments.pipeline import build, hosts
@@ -16,6 +15,7 @@ from apps.environments.pipeline.rollback import rollback
 from apps.environments.services.auto_deploy import auto_deploy_wanted, environment_held
 from apps.environments.services.deploy import targets_rule
 from apps.runs.kinds import RunKind, register
+from apps.runs.knock import actor_of
 from apps.runs.models import Cause
 from apps.runs.recorder import note_append
 from apps.runs.states import ENDED, RunState
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from apps.access.decision import Decision
     from apps.runs.models import Run
     from apps.runs.work import Work
-
-
-def actor_of(run: Run) -> Actor:
-    """Who asked for it. A person whose account is gone by now is nobody, and holds no rights."""
-    door = Door(run.params["door"])
-    if run.requested_by is None and run.params.get("is_person"):
-        door = Door.ADMIN  # at the shell's door, nobody would be the operator
-    return Actor(
-        user=run.requested_by, door=door, address=run.params.get("address", ""), behind=run.params.get("behind", "")
-    )
 
 
 class DeploymentKind(RunKind):

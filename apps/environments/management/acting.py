@@ -1,27 +1,22 @@
-"""What the commands that start work share: naming it, following it, and the exit status of its end."""
+"""What the commands about environments share: naming one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from apps.access.command import Exit, PanelCommand
 from apps.access.errors import NotFound
+from apps.access.spelling import closest
 from apps.environments.selectors import environment_named, environments_visible
-from apps.environments.spelling import closest
-from apps.runs.follow import follow
-from apps.runs.states import RunState
+from apps.runs.starting import StartingCommand
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.core.management.base import CommandParser
 
     from apps.environments.models import Environment
-    from apps.runs.models import Run
-
-INTERRUPTED = 130  # as shells say it
 
 
-class ActingCommand(PanelCommand):
+class ActingCommand(StartingCommand):
     """A command about one environment that may start a run."""
 
     def add_subject_argument(self, parser: CommandParser) -> None:
@@ -29,37 +24,7 @@ class ActingCommand(PanelCommand):
 
     def add_acting_arguments(self, parser: CommandParser) -> None:
         self.add_subject_argument(parser)
-        parser.add_argument("--follow", action="store_true", help="print the log until the run ends; exit as it ended")
-        parser.add_argument(
-            "--override", metavar="REASON", default="", help="pass closed hours and freezes; administrators only"
-        )
-        self.add_as_argument(parser)
-        self.add_json_argument(parser)
-
-    def started(self, run: Run, options: dict[str, Any]) -> int:
-        """Say which run was started, and follow it if asked to."""
-        if options["as_json"]:
-            self.print_json({"run": run.pk, "state": run.state, "subject": run.subject_path, "summary": run.summary})
-        else:
-            self.stdout.write(f"Run #{run.pk} of {run.subject_path}: {run.get_state_display().lower()}. {run.summary}")
-        if not options["follow"] or run.state == RunState.WAITING:
-            return Exit.DONE
-        return self.followed(run, quiet=options["as_json"])
-
-    def followed(self, run: Run, *, quiet: bool = False) -> int:
-        """Wait for the end of the run, printing its log; the exit status says how it ended."""
-        try:
-            return follow(run.pk, self._unsaid if quiet else self._say)
-        except KeyboardInterrupt:
-            self.stderr.write(f"Run #{run.pk} goes on. To stop it: manage.py runs stop {run.pk}")
-            return INTERRUPTED
-
-    def _say(self, line: str) -> None:
-        self.stdout.write(line)
-        self.stdout.flush()
-
-    def _unsaid(self, line: str) -> None:
-        """JSON is on standard output: the log would spoil it."""
+        super().add_acting_arguments(parser)
 
 
 def environment_meant(path: str, user: User | None) -> Environment:

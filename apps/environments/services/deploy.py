@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from apps.access import audit, gate
 from apps.access.decision import RuleResult
-from apps.access.errors import InputError, Refused
+from apps.access.errors import Refused
 from apps.environments.models import Action, Deployment
 from apps.environments.selectors import hosts_of
+from apps.repos.refs import commit_checked, ref_checked
+from apps.runs.knock import knock
 from apps.runs.services import run_request
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from apps.access.actor import Actor
     from apps.environments.models import Cluster, Environment, Host
     from apps.runs.models import Cause, Run
-
-_COMMIT = re.compile(r"\A[0-9a-fA-F]{4,64}\Z")
-# What Git itself forbids in the name of a ref. Everything else, `$(id)` too, is a name like any other.
-_NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\A[-/.]|[/.]\Z|\.lock\Z")
 
 
 def deploy_request(
@@ -135,27 +132,6 @@ def targets_rule(environment: Environment, cluster: Cluster | None, host: Host |
 
 def target_name(cluster: Cluster | None, host: Host | None) -> str:
     return host.name if host is not None else cluster.name if cluster is not None else ""
-
-
-def knock(actor: Actor) -> dict[str, Any]:
-    """What the run keeps of its actor, to ask the gate again in the same name."""
-    is_person = actor.user is not None
-    return {"door": str(actor.door), "address": actor.address, "behind": actor.behind, "is_person": is_person}
-
-
-def ref_checked(ref: str) -> str:
-    """A name that Git would allow; raises InputError. Whether it exists, the run finds out."""
-    ref = ref.strip()
-    if not ref or len(ref) > 255 or _NO_REF.search(ref):
-        raise InputError(f"{ref[:80]!r} cannot be a branch, a tag or a commit.", "ref")
-    return ref
-
-
-def commit_checked(commit: str) -> str:
-    commit = commit.strip().lower()
-    if commit and not _COMMIT.match(commit):
-        raise InputError(f"{commit[:80]!r} is no commit: give 4 to 64 hexadecimal digits.", "commit")
-    return commit
 
 
 __all__ = ["Refused", "deploy_request"]

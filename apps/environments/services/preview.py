@@ -10,7 +10,8 @@ from apps.access import gate
 from apps.access.errors import Conflict
 from apps.environments.selectors import hosts_of
 from apps.environments.services.auto_deploy import environment_held
-from apps.environments.services.deploy import knock, ref_checked
+from apps.repos.refs import ref_checked
+from apps.runs.knock import knock
 from apps.runs.models import Run
 from apps.runs.services import run_request
 from apps.runs.states import ENDED

@@ -11,7 +11,9 @@ from apps.access.errors import InputError
 from apps.environments.models import Action, Environment
 from apps.environments.selectors import commit_before
 from apps.environments.services.auto_deploy import environment_held, paused_now
-from apps.environments.services.deploy import commit_checked, deployment_create, knock, targets_rule
+from apps.environments.services.deploy import deployment_create, targets_rule
+from apps.repos.refs import commit_checked
+from apps.runs.knock import knock
 from apps.runs.services import run_request
 
 if TYPE_CHECKING:
