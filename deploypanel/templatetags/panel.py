@@ -1,10 +1,10 @@
-"""The filters of the panel's templates; what they write is in `apps.environments.wording`."""
+"""The filters of the panel's templates; what they write is in `apps.runs.wording`."""
 
 from __future__ import annotations
 
 from django import template
 
-from apps.environments import wording
+from apps.runs import wording
 
 register = template.Library()
 
