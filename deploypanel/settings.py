@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "deploypanel",
     "apps.triggers",
     "apps.environments",
+    "apps.sesam",
     "apps.repos",
     "apps.runs",
     "apps.access",

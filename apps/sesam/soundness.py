@@ -1,0 +1,90 @@
+"""What nodes, extra nodes and secret stores must be to make sense: the rules behind their `clean`."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from apps.access.fields import is_set
+
+if TYPE_CHECKING:
+    from apps.sesam.models import ExtraNode, Node, SecretStore
+
+NONE = "none"  # what people write for "this node has no such file"
+VERIFIED = ("variables", "secrets")  # what may be verified, and uploaded
+_LISTS = ("protected", "ignore", "variables_files")
+
+
+def store_problems(store: SecretStore) -> dict[str, str]:
+    """What is wrong, by field."""
+    if store.kind == store.Kind.PANEL:
+        return {}
+    wrong = _login_problems(store)
+    if not store.url.startswith(("https://", "http://")):
+        wrong["url"] = "Vault's address is needed: https://vault.example:8200."
+    if not store.mount:
+        wrong["mount"] = "The mount of the KV engine is needed, such as secret."
+    return wrong
+
+
+def _login_problems(store: SecretStore) -> dict[str, str]:
+    if store.auth != store.Auth.APPROLE:
+        return {} if is_set(store, "token") else {"token": "This log-in needs a token."}
+    wrong = {} if store.role_id else {"role_id": "AppRole needs a role ID."}
+    return wrong if is_set(store, "secret_id") else wrong | {"secret_id": "AppRole needs a secret ID."}
+
+
+def node_problems(node: Node) -> dict[str, str]:
+    """What is wrong, by field."""
+    wrong = {} if node.is_ci else _address_problems(node)
+    if not is_within(node.sync_root):
+        wrong["sync_root"] = "A folder inside the repository is needed: no leading slash, no “..”."
+    if node.environment == "ci" and node.layout == "single":
+        wrong["environment"] = "ci is for multi-node repositories; choose test or prod."
+    return wrong | _list_problems(node)
+
+
+def _address_problems(node: Node) -> dict[str, str]:
+    wrong = {}
+    if not node.url.startswith(("https://", "http://")):
+        wrong["url"] = "The node's address is needed: https://dev.example/api."
+    if not is_set(node, "jwt"):
+        wrong["jwt"] = "The node's token is needed."
+    return wrong
+
+
+def _list_problems(node: Node) -> dict[str, str]:
+    wrong = {}
+    for name in ("verify", "upload"):
+        chosen = getattr(node, name)
+        if not isinstance(chosen, list) or not set(map(str, chosen)) <= set(VERIFIED):
+            wrong[name] = f"Only {' and '.join(VERIFIED)} can be named."
+        elif "secrets" in chosen and node.secret_store_id is None:
+            wrong["secret_store"] = f"To {name} secrets, choose where they come from."
+    for name in _LISTS:
+        chosen = getattr(node, name)
+        if not isinstance(chosen, list) or not all(isinstance(one, str) and one for one in chosen):
+            wrong[name] = "A list of words is needed."
+    return wrong
+
+
+def extra_problems(extra: ExtraNode) -> dict[str, str]:
+    """What is wrong, by field. That it leads to a repository or to a node, the database itself holds."""
+    wrong: dict[str, str] = {}
+    if not extra.template_path or not is_within(extra.template_path):
+        wrong["template_path"] = "A folder beside node/ is needed, such as extra_nodes/eidsiva/."
+    if extra.master_id is not None and extra.master.layout != "multi":
+        wrong["master"] = "Only a node with the multi-node layout has extra nodes."
+    if extra.node is None:
+        return wrong
+    if extra.node_id == extra.master_id:
+        wrong["node"] = "A node cannot be its own extra node."
+    elif extra.node.repository_id is not None:
+        wrong["node"] = "That node follows a repository of its own; empty its repository first."
+    return wrong
+
+
+def is_within(path: str) -> bool:
+    """Whether a path stays inside the folder it is relative to. Empty: the folder itself."""
+    pure = PurePosixPath(path)
+    return not pure.is_absolute() and ".." not in pure.parts and not {"\x00", "\\"} & set(path)
