@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from apps.environments import control, wording
+from apps.environments import control
 from apps.environments.picker import Choice
+from apps.runs import wording
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
