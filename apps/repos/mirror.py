@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from django.conf import settings
 
-from apps.repos import credentials, git
-from apps.repos.errors import GitError, MirrorDamaged
+from apps.repos import credentials, git, history
+from apps.repos.errors import GitError, MirrorDamaged, Unreachable
+from apps.runs.errors import ProcessTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -150,6 +151,30 @@ def remote_refs(login: Login) -> dict[str, str]:
         raw = git.call(None, "ls-remote", "--heads", "--", login.url, env=env, timeout=60, login=login)
     found = (git.text_of(line).split("\t", 1) for line in raw.splitlines())
     return {parts[1]: parts[0] for parts in found if len(parts) == 2}
+
+
+def remote_tip(login: Login, ref: str, timeout: float) -> str:
+    """The commit that a branch, else a tag, leads to on the server; empty when it has neither.
+
+    One question, answered within `timeout` seconds, and nothing is fetched. Raises GitError.
+    """
+    names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+    names = [name for name in names if history.ref_is_possible(name)]
+    if not names:
+        return ""
+    wanted = [spelled for name in names for spelled in (f"{name}^{{}}", name)]  # where an annotated tag leads, first
+    with credentials.opened(
+        login, connect_timeout=min(settings.SSH_CONNECT_TIMEOUT, int(timeout) or 1), keepalive=settings.SSH_KEEPALIVE
+    ) as env:
+        try:
+            raw = git.call(None, "ls-remote", "--", login.url, *wanted, env=env, timeout=timeout, login=login)
+        except ProcessTimeout:
+            place = login.remote.host or "this machine"
+            raise Unreachable(f"{place} did not say within {timeout:g} seconds where {ref} is.") from None
+    # Git takes what it is asked for as the end of a name: others may be among the answers.
+    answers = [git.text_of(line).partition("\t") for line in raw.splitlines()]
+    found = {name: sha for sha, _, name in answers}
+    return next((found[name] for name in wanted if name in found), "")
 
 
 def tidy(mirror: Path) -> None:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from apps.access.errors import NotFound
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
-from apps.repos import history, patch
+from apps.repos import blobs, history, patch
 from apps.repos.errors import RefMissing
 from apps.repos.mirror import mirror_path
 from apps.repos.models import Repository
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
 
+    from apps.repos.blobs import FilesRead
     from apps.repos.git import Commit, FileChange, Ref
 
 NEAR_AMONG = 2000  # refs looked at for a name that is like the wrong one
@@ -141,6 +144,22 @@ def file_patch(repository: Repository, old: str, new: str, path: str) -> patch.P
     if entry is None:
         raise NotFound(f"No file {patch.plain(path)[:200]!r} differs between {old[:100] or 'nothing'} and {new[:100]}.")
     return patch.patch_of(mirror, entry)
+
+
+def files_read(
+    repository: Repository,
+    sha: str,
+    folders: Sequence[str],
+    *,
+    limit_bytes: int = blobs.LIMIT_BYTES,
+    limit_files: int = blobs.LIMIT_FILES,
+) -> FilesRead:
+    """The files under these folders of a commit, in memory, by their paths from the repository's top.
+
+    What is not a file is named in `left_out` of the result. Raises RefMissing, MirrorDamaged, NotMirrored, GitError.
+    """
+    mirror = mirror_path(repository.pk)
+    return blobs.files_read(mirror, sha, folders, limit_bytes=limit_bytes, limit_files=limit_files)
 
 
 def _missing(repository: Repository, ref: str) -> RefMissing:

@@ -12,6 +12,7 @@ from apps.repos.services.change import (
 from apps.repos.services.export import repository_export, tree_borrowed, tree_times_settle, trees_prune
 from apps.repos.services.fetch import (
     Fetch,
+    branch_tip,
     login_of,
     panel_command_start,
     repository_fetch,
@@ -24,6 +25,7 @@ from apps.repos.services.prune import mirrors_prune
 
 __all__ = [
     "Fetch",
+    "branch_tip",
     "host_keys_pin",
     "host_keys_scan",
     "login_of",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 RING_AGAIN = timedelta(seconds=60)  # after which a fetch that was rung for and did not begin is taken for lost
+TIP_TIMEOUT = 10.0  # seconds
 LOG_SIZE = 1024 * 1024  # bytes; then the log of fetches is begun anew, the old one kept
 
 
@@ -104,6 +105,14 @@ def repository_fetch(*, repository: Repository, work: Working | None = None, com
         raise
     Repository.objects.filter(pk=repository.pk).update(fetched_at=timezone.now(), fetch_error="")
     return Fetch(fetched=True, changes=tuple(changes))
+
+
+def branch_tip(repository: Repository, ref: str, timeout: float = TIP_TIMEOUT) -> str:
+    """Where a branch or a tag is on the server now: one question, nothing is fetched. Empty: there is none of it.
+
+    `timeout` in seconds, for all of it. Raises GitError.
+    """
+    return mirror.remote_tip(login_of(repository), ref, timeout)
 
 
 def repository_rebuild(*, repository: Repository, work: Working | None = None) -> None:
