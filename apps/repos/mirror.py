@@ -19,7 +19,7 @@ from apps.repos.errors import GitError, MirrorDamaged, Unreachable
 from apps.runs.errors import ProcessTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from apps.repos.credentials import Login
 
@@ -153,28 +153,34 @@ def remote_refs(login: Login) -> dict[str, str]:
     return {parts[1]: parts[0] for parts in found if len(parts) == 2}
 
 
-def remote_tip(login: Login, ref: str, timeout: float) -> str:
-    """The commit that a branch, else a tag, leads to on the server; empty when it has neither.
+def remote_tips(login: Login, refs: Iterable[str], timeout: float) -> dict[str, str]:
+    """The commits that branches, else tags, lead to on the server; empty where it has neither.
 
-    One question, answered within `timeout` seconds, and nothing is fetched. Raises GitError.
+    One question for all of them, answered within `timeout` seconds, and nothing is fetched. Raises GitError.
     """
-    names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
-    names = [name for name in names if history.ref_is_possible(name)]
-    if not names:
-        return ""
-    wanted = [spelled for name in names for spelled in (f"{name}^{{}}", name)]  # where an annotated tag leads, first
+    wanted = {ref: _spellings(ref) for ref in refs}
+    asked = sorted({name for names in wanted.values() for name in names})
+    if not asked:
+        return dict.fromkeys(wanted, "")
     with credentials.opened(
         login, connect_timeout=min(settings.SSH_CONNECT_TIMEOUT, int(timeout) or 1), keepalive=settings.SSH_KEEPALIVE
     ) as env:
         try:
-            raw = git.call(None, "ls-remote", "--", login.url, *wanted, env=env, timeout=timeout, login=login)
+            raw = git.call(None, "ls-remote", "--", login.url, *asked, env=env, timeout=timeout, login=login)
         except ProcessTimeout:
             place = login.remote.host or "this machine"
-            raise Unreachable(f"{place} did not say within {timeout:g} seconds where {ref} is.") from None
+            where = ", ".join(wanted)[:200]
+            raise Unreachable(f"{place} did not say within {timeout:g} seconds where {where} is.") from None
     # Git takes what it is asked for as the end of a name: others may be among the answers.
     answers = [git.text_of(line).partition("\t") for line in raw.splitlines()]
     found = {name: sha for sha, _, name in answers}
-    return next((found[name] for name in wanted if name in found), "")
+    return {ref: next((found[name] for name in names if name in found), "") for ref, names in wanted.items()}
+
+
+def _spellings(ref: str) -> list[str]:
+    """The full names of a ref in the order in which they count. Where an annotated tag leads goes before the tag."""
+    names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+    return [spelled for name in names if history.ref_is_possible(name) for spelled in (f"{name}^{{}}", name)]
 
 
 def tidy(mirror: Path) -> None:

@@ -13,6 +13,7 @@ from apps.repos.services.export import repository_export, tree_borrowed, tree_ti
 from apps.repos.services.fetch import (
     Fetch,
     branch_tip,
+    branch_tips,
     login_of,
     panel_command_start,
     repository_fetch,
@@ -26,6 +27,7 @@ from apps.repos.services.prune import mirrors_prune
 __all__ = [
     "Fetch",
     "branch_tip",
+    "branch_tips",
     "host_keys_pin",
     "host_keys_scan",
     "login_of",

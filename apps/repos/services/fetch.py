@@ -23,7 +23,7 @@ from apps.runs.process import spawn_detached
 from apps.runs.queue import ring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from apps.access.actor import Actor
     from apps.repos.credentials import Login
@@ -112,7 +112,12 @@ def branch_tip(repository: Repository, ref: str, timeout: float = TIP_TIMEOUT) -
 
     `timeout` in seconds, for all of it. Raises GitError.
     """
-    return mirror.remote_tip(login_of(repository), ref, timeout)
+    return branch_tips(repository, [ref], timeout)[ref]
+
+
+def branch_tips(repository: Repository, refs: Iterable[str], timeout: float = TIP_TIMEOUT) -> dict[str, str]:
+    """The same for several branches and tags, with the same one question."""
+    return mirror.remote_tips(login_of(repository), refs, timeout)
 
 
 def repository_rebuild(*, repository: Repository, work: Working | None = None) -> None:
