@@ -199,6 +199,7 @@ class Node(Subject):
     seen_digest = models.CharField(max_length=64, blank=True, editable=False)  # of what the node had then
     seen_etag = models.CharField(max_length=200, blank=True, editable=False)
     compared = models.CharField(max_length=64, blank=True, editable=False)  # commit, digest and settings compared last
+    tried = models.CharField(max_length=64, blank=True, editable=False)  # those for which it last applied by itself
     node_version = models.CharField(max_length=80, blank=True, editable=False)
 
     auto_paused_at = models.DateTimeField(null=True, editable=False)
@@ -236,6 +237,11 @@ class Node(Subject):
         # Derived, so that it can never differ.
         self.kind, self.path, self.parent_id = "node", self.name, self.repository_id
         super().save(*args, **kwargs)
+
+    def save_settings(self) -> None:
+        """The same as for each subject; and the node is looked at again at once, as it is now meant to be."""
+        super().save_settings()
+        Node.objects.filter(pk=self.pk).update(check_after=None)
 
 
 class ExtraNode(models.Model):
