@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 from django.http import JsonResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -20,9 +20,9 @@ from apps.environments import control
 from apps.environments.models import Deployment, Environment, Host
 from apps.environments.selectors import environments_visible
 from apps.repos.models import Repository
-from apps.runs.models import Run
-from apps.runs.selectors import runs_visible
-from apps.runs.states import ENDED, UNSUCCESSFUL, RunState, StepState
+from apps.runs.notices import Badge, is_unprotected
+from apps.runs.selectors import runs_unfinished, runs_visible
+from apps.runs.states import UNSUCCESSFUL, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
     from django.http import HttpRequest, HttpResponse
+
+    from apps.runs.models import Run
 
 RECENT = 8
 HELD = {"Frozen", "Closed", "Auto-deploy paused"}
@@ -43,7 +45,7 @@ class Tile:
     subject: str
     last: Deployment | None
     run: Run | None
-    flags: tuple[control.Badge, ...]
+    flags: tuple[Badge, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ def board_read(user: User) -> Board:
         {number for row in environments for number in (row.last_id, row.live_id) if number}  # type: ignore[attr-defined]
     )
     freezes = list(freezes_visible(user, now).select_related("subject"))
-    runs = _runs_unfinished(environments)
+    runs = _runs_active(environments)
     closed = _hours_closed(environments, now)
 
     def tile(row: Environment) -> Tile:
@@ -120,14 +122,9 @@ def _environments(user: User) -> list[Environment]:
     )
 
 
-def _runs_unfinished(environments: Iterable[Environment]) -> dict[int, Run]:
+def _runs_active(environments: Iterable[Environment]) -> dict[int, Run]:
     """The run that holds each environment, with how many of its steps are behind it."""
-    ended = Q(steps__state__in=[StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.STOPPED])
-    runs = (
-        Run.objects.filter(exclusive=True, subject_id__in=[row.pk for row in environments])
-        .exclude(state__in=[*ENDED, RunState.WAITING])
-        .annotate(steps_total=Count("steps"), steps_done=Count("steps", filter=ended))
-    )
+    runs = runs_unfinished(row.pk for row in environments).exclude(state=RunState.WAITING)
     return {run.subject_id: run for run in runs if run.subject_id is not None}
 
 
@@ -145,18 +142,16 @@ def _hours_closed(environments: Iterable[Environment], now: datetime) -> dict[in
     return closed
 
 
-def _flags(
-    row: Environment, freezes: Iterable[Freeze], closed: dict[int, str], now: datetime
-) -> Iterable[control.Badge]:
+def _flags(row: Environment, freezes: Iterable[Freeze], closed: dict[int, str], now: datetime) -> Iterable[Badge]:
     reasons = [freeze.reason for freeze in freezes if freeze.subject_id in {None, row.pk, row.repository_id}]
     if reasons:
-        yield control.Badge(text="Frozen", tone="bad", hint=" ".join(reasons))
+        yield Badge(text="Frozen", tone="bad", hint=" ".join(reasons))
     if row.hours_id in closed:
-        yield control.Badge(text="Closed", tone="idle", hint=closed[row.hours_id])
+        yield Badge(text="Closed", tone="idle", hint=closed[row.hours_id])
     if row.auto_deploy and row.auto_paused_at:
-        yield control.Badge(text="Auto-deploy paused", tone="warn", hint=row.auto_paused_reason)
+        yield Badge(text="Auto-deploy paused", tone="warn", hint=row.auto_paused_reason)
     if control.differs(row, now):
-        yield control.Badge(text="Hosts differ", tone="warn", hint="Not every host runs the same commit.")
+        yield Badge(text="Hosts differ", tone="warn", hint="Not every host runs the same commit.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +211,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": "Overview",
         "board": board,
         "first_steps": first_steps() if empty and superuser else [],
-        "unprotected": control.is_unprotected(request.get_host(), request.is_secure()),
+        "unprotected": is_unprotected(request.get_host(), request.is_secure()),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -11,45 +10,20 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_POST
 
 from apps.access import gate
 from apps.access.admin_site import actor_of
-from apps.access.asked import nul_refused
-from apps.access.errors import InputError, PanelError, Refused
+from apps.access.errors import InputError
 from apps.environments import services
 from apps.environments.control_reads import situation_read
 from apps.environments.picker import Choice, difference_read
 from apps.environments.views import environment_or_404
 from apps.runs import queue
 from apps.runs.models import Cause
+from apps.runs.page_acts import guarded, override_of, reason_of, run_page_or
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apps.environments.models import Cluster, Environment, Host
-    from apps.runs.models import Run
-
-REASON_LIMIT = 300
-
-
-def _act(view: Callable[[HttpRequest, Environment], HttpResponse]) -> Callable[[HttpRequest, int], HttpResponse]:
-    """POST only, on an environment that the person sees; the services' refusals become pages and messages."""
-
-    @require_POST
-    @wraps(view)
-    def guarded(request: HttpRequest, pk: int) -> HttpResponse:
-        environment, _ = environment_or_404(request, pk)
-        nul_refused(request)
-        try:
-            return view(request, environment)
-        except Refused as refused:
-            return _refused(request, environment, refused)
-        except PanelError as error:
-            messages.error(request, str(error))
-            return HttpResponseRedirect(control_url(environment))
-
-    return guarded
 
 
 def control_url(environment: Environment, **query: str) -> str:
@@ -58,18 +32,11 @@ def control_url(environment: Environment, **query: str) -> str:
     return f"{address}?{urlencode(kept)}" if kept else address
 
 
-def _run_url(run: Run) -> str:
-    return reverse("admin:runs_run_change", args=[run.pk])
+def _environment(request: HttpRequest, pk: int) -> Environment:
+    return environment_or_404(request, pk)[0]
 
 
-def _refused(request: HttpRequest, environment: Environment, refused: Refused) -> HttpResponse:
-    context = {
-        **admin.site.each_context(request),
-        "title": f"Environment {environment.path}",
-        "env": environment,
-        "decision": refused.decision,
-    }
-    return TemplateResponse(request, "environments/refused.html", context, status=403)
+_act = guarded(_environment, control_url)
 
 
 @_act
@@ -87,13 +54,10 @@ def deploy(request: HttpRequest, environment: Environment) -> HttpResponse:
         commit="" if choice.ref else choice.commit,
         cluster=cluster,
         host=host,
-        override=_reason(request),
+        override=override_of(request),
         when_open="when_open" in request.POST,
     )
-    run = deployment.run
-    if run is None:
-        return HttpResponseRedirect(control_url(environment))
-    return HttpResponseRedirect(_run_url(run))
+    return run_page_or(deployment.run, control_url(environment))
 
 
 def _confirm_deploy(request: HttpRequest, environment: Environment, choice: Choice) -> HttpResponse:
@@ -106,7 +70,7 @@ def _confirm_deploy(request: HttpRequest, environment: Environment, choice: Choi
         "choice": choice,
         "difference": difference_read(environment, choice.wanted),
         "situation": situation_read(environment=environment, actor=actor_of(request), level=level),
-        "override": _reason(request),
+        "override": override_of(request),
         "when_open": "when_open" in request.POST,
     }
     return TemplateResponse(request, "environments/confirm_deploy.html", context)
@@ -126,16 +90,6 @@ def _target(environment: Environment, target: str) -> tuple[Cluster | None, Host
     raise InputError(f"{target!r} is no cluster or host of {environment.path}", "target")
 
 
-def _reason(request: HttpRequest) -> str:
-    """The override's reason, only when the button that overrides was the one pressed."""
-    if "overriding" not in request.POST:
-        return ""
-    reason = request.POST.get("override", "").strip()
-    if not reason:
-        raise InputError("say why: an override is recorded with its reason", "override")
-    return reason[:REASON_LIMIT]
-
-
 @_act
 def rollback(request: HttpRequest, environment: Environment) -> HttpResponse:
     """Switch back to a release that is still on the hosts."""
@@ -146,7 +100,7 @@ def rollback(request: HttpRequest, environment: Environment) -> HttpResponse:
             "title": f"Environment {environment.path}",
             "env": environment,
             "commit": commit,
-            "override": request.POST.get("override", "").strip()[:REASON_LIMIT],
+            "override": reason_of(request, "override"),
         }
         return TemplateResponse(request, "environments/confirm_rollback.html", context)
     deployment = services.rollback_request(
@@ -154,11 +108,9 @@ def rollback(request: HttpRequest, environment: Environment) -> HttpResponse:
         actor=actor_of(request),
         cause=Cause.PERSON,
         commit=commit,
-        override=request.POST.get("override", "").strip()[:REASON_LIMIT],
+        override=reason_of(request, "override"),
     )
-    if deployment.run is None:
-        return HttpResponseRedirect(control_url(environment))
-    return HttpResponseRedirect(_run_url(deployment.run))
+    return run_page_or(deployment.run, control_url(environment))
 
 
 @_act
@@ -187,7 +139,7 @@ def resume(request: HttpRequest, environment: Environment) -> HttpResponse:
 
 @_act
 def pause(request: HttpRequest, environment: Environment) -> HttpResponse:
-    reason = request.POST.get("reason", "").strip()[:REASON_LIMIT] or "Paused from the control page."
+    reason = reason_of(request) or "Paused from the control page."
     services.auto_pause(environment=environment, actor=actor_of(request), reason=reason)
     messages.success(request, "Automatic deployment is paused.")
     return HttpResponseRedirect(control_url(environment))

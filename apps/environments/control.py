@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from apps.runs.notices import Badge, Banner, freeze_banner, hours_banners, paused_banner
 from apps.runs.states import ENDED, RunState
 from apps.runs.wording import moment
 
@@ -19,26 +20,6 @@ if TYPE_CHECKING:
 
 # Hosts may differ for as long as a deployment is under way; beyond this it is worth a banner.
 DIFFERS_AFTER = timedelta(minutes=30)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Badge:
-    """A word with a tone: good, bad, warn, info or idle."""
-
-    text: str
-    tone: str = "idle"
-    hint: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Banner:
-    """Something one must know before pressing a button. `act` names a POST of the page, such as `resume`."""
-
-    tone: str
-    title: str
-    text: str
-    act: str = ""
-    label: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,21 +49,6 @@ class ClusterLines:
         if not total:
             return Badge(text="no hosts", tone="warn")
         return Badge(text=f"{current} of {total} in sync", tone="good" if current == total else "idle")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One deployment in the plot of durations; lengths in the plot's own units."""
-
-    x: float
-    y: float
-    height: float
-    tone: str
-    label: str
-
-
-PLOT_HEIGHT = 48.0
-PLOT_STEP = 10.0
 
 
 def host_badge(
@@ -163,8 +129,8 @@ def banners(
     now: datetime,
 ) -> list[Banner]:
     """Everything that stands in the way, or soon will; the gravest first."""
-    found = [_freeze_banner(freeze) for freeze in freezes]
-    found += _gate_banners(decision)
+    found = [freeze_banner(freeze) for freeze in freezes]
+    found += hours_banners(decision)
     found += _auto_banners(environment, may_act)
     found += _fleet_banners(environment, lines, now)
     if environment.repository.fetch_error:
@@ -174,33 +140,12 @@ def banners(
     return found
 
 
-def _freeze_banner(freeze: Freeze) -> Banner:
-    until = f"until {moment(freeze.ends_at)}" if freeze.ends_at else "until someone ends it"
-    scope = f"{freeze.subject} is" if freeze.subject_id else "Everything is"
-    return Banner(tone="bad", title=f"{scope} frozen by {freeze.author_name}, {until}.", text=freeze.reason)
-
-
-def _gate_banners(decision: Decision) -> list[Banner]:
-    return [
-        Banner(tone="warn", title="Outside business hours.", text=rule.reason)
-        for rule in decision.rules
-        if rule.name == "hours" and not rule.allowed
-    ]
-
-
 def _auto_banners(environment: Environment, may_act: bool) -> list[Banner]:
     if not environment.auto_deploy:
         return []
     if environment.auto_paused_at is not None:
-        return [
-            Banner(
-                tone="warn",
-                title="Automatic deployment is paused.",
-                text=environment.auto_paused_reason,
-                act="resume" if may_act else "",
-                label="Resume",
-            )
-        ]
+        title = "Automatic deployment is paused."
+        return [paused_banner(title, environment.auto_paused_reason, may_act=may_act)]
     if environment.deploy_as_id is None:
         text = "No account is named under “deploy as”, so pushes deploy nothing."
         return [Banner(tone="warn", title="Automatic deployment has nobody to act as.", text=text)]
@@ -221,29 +166,3 @@ def _fleet_banners(environment: Environment, lines: Sequence[HostLine], now: dat
         text = f"Since {since}" + (f": {', '.join(names)}." if names else ".")
         found.append(Banner(tone="warn", title="Not every host runs the same commit.", text=text))
     return found
-
-
-def is_unprotected(host: str, secure: bool) -> bool:
-    """Whether passwords and acts travel in the clear: no TLS, and not on this very machine."""
-    name = host.rsplit(":", 1)[0].strip("[]")
-    return not secure and name not in {"localhost", "::1"} and not name.startswith("127.")
-
-
-def duration_bars(deployments: Iterable[Deployment]) -> list[Bar]:
-    """The plot of how long deployments took, oldest first. Rows without start or end are left out."""
-    timed = [
-        (row, (row.ended_at - row.started_at).total_seconds()) for row in deployments if row.started_at and row.ended_at
-    ]
-    longest = max((seconds for _, seconds in timed), default=0.0) or 1.0
-    return [_bar(row, seconds, longest, position) for position, (row, seconds) in enumerate(reversed(timed))]
-
-
-def _bar(row: Deployment, seconds: float, longest: float, position: int) -> Bar:
-    height = max(2.0, PLOT_HEIGHT * seconds / longest)
-    return Bar(
-        x=position * PLOT_STEP,
-        y=round(PLOT_HEIGHT - height, 1),
-        height=round(height, 1),
-        tone="good" if row.state == RunState.SUCCEEDED else "bad",
-        label=f"{row.commit[:8] or row.ref}: {seconds:.1f} s, {RunState(row.state).label.lower()}",
-    )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q
 from django.utils import timezone
 
 from apps.access import gate
@@ -15,12 +14,14 @@ from apps.access.selectors import freezes_on
 from apps.environments import control
 from apps.environments.models import Action, Deployment, HostRelease
 from apps.environments.services.deploy import targets_rule
-from apps.runs.models import Run, Step
+from apps.runs.bars import Bar, duration_bars
+from apps.runs.models import Step
+from apps.runs.selectors import runs_unfinished
+from apps.runs.situation import Situation
 from apps.runs.states import ALIVE, ENDED, RunState, StepState
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor
-    from apps.access.decision import Decision
     from apps.environments.models import Environment
 
 HISTORY_PAGE = 15
@@ -28,27 +29,13 @@ PLOTTED = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class EnvironmentSituation(Situation):
     """An environment as it stands at one moment, for one person."""
 
     environment: Environment
-    level: Level
-    decision: Decision
     last: Deployment | None
     live: Deployment | None  # the newest that succeeded: its subject and author name the deployed commit
-    active: Run | None
-    waiting: tuple[Run, ...]
     fleet: tuple[control.ClusterLines, ...]
-    banners: tuple[control.Banner, ...]
-    headline: control.Badge
-
-    @property
-    def may_act(self) -> bool:
-        return self.level >= Level.IN_HOURS
-
-    @property
-    def may_configure(self) -> bool:
-        return self.level >= Level.CONFIGURE
 
     @property
     def lines(self) -> list[control.HostLine]:
@@ -59,18 +46,18 @@ class Situation:
         return len({line.host.pk for line in self.lines})
 
 
-def situation_read(*, environment: Environment, actor: Actor, level: Level) -> Situation:
+def situation_read(*, environment: Environment, actor: Actor, level: Level) -> EnvironmentSituation:
     """Everything about `environment` that `actor` needs before acting on it."""
     now = timezone.now()
     extra = [targets_rule(environment, None, None)]
     decision = gate.decide(actor=actor, act=gate.Act.ACT, subject=environment, at=now, extra=extra)
     last = environment.deployments.select_related("run").first()
     live = environment.deployments.filter(state=RunState.SUCCEEDED, commit=environment.deployed_commit).first()
-    runs = _runs_unfinished(environment)
+    runs = list(runs_unfinished([environment.pk]))
     active = next((run for run in runs if run.state != RunState.WAITING), None)
     fleet = _fleet(environment, last)
     lines = [line for cluster in fleet for line in cluster.lines]
-    return Situation(
+    return EnvironmentSituation(
         environment=environment,
         level=level,
         decision=decision,
@@ -90,17 +77,6 @@ def situation_read(*, environment: Environment, actor: Actor, level: Level) -> S
             )
         ),
         headline=control.headline(environment, last, active is not None and active.state in ALIVE, now),
-    )
-
-
-def _runs_unfinished(environment: Environment) -> list[Run]:
-    """Waiting, queued and running work of the environment, with how many steps are behind it."""
-    ended = Q(steps__state__in=[StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.STOPPED])
-    return list(
-        Run.objects.filter(subject_id=environment.pk, exclusive=True)
-        .exclude(state__in=ENDED)
-        .annotate(steps_total=Count("steps"), steps_done=Count("steps", filter=ended))
-        .order_by("id")
     )
 
 
@@ -126,9 +102,9 @@ def history_page(environment: Environment, number: str) -> Page[Deployment]:
     return Paginator(rows, HISTORY_PAGE).get_page(number)
 
 
-def durations_recent(environment: Environment) -> list[control.Bar]:
+def durations_recent(environment: Environment) -> list[Bar]:
     """The last deployments that had a start and an end, as bars. Rollbacks copy nothing, so they are left out."""
     rows = environment.deployments.filter(
         action=Action.DEPLOY, started_at__isnull=False, ended_at__isnull=False
     ).order_by("-id")[:PLOTTED]
-    return control.duration_bars(rows)
+    return duration_bars(rows)

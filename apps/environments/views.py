@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from apps.access.admin_site import actor_of
@@ -17,10 +18,10 @@ from apps.access.errors import PanelError
 from apps.access.levels import Level
 from apps.access.permissions import level_of
 from apps.environments import selectors
-from apps.environments.control import is_unprotected
-from apps.environments.control_reads import Situation, durations_recent, history_page, situation_read
+from apps.environments.control_reads import EnvironmentSituation, durations_recent, history_page, situation_read
 from apps.environments.picker import Choice, branch_names, commits_page, difference_read
 from apps.runs.models import Run
+from apps.runs.notices import is_unprotected
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -42,7 +43,7 @@ def _user(request: HttpRequest) -> User:
     return request.user  # type: ignore[return-value]  # admin_view lets only people of the panel in
 
 
-def _situation(request: HttpRequest, pk: int) -> Situation:
+def _situation(request: HttpRequest, pk: int) -> EnvironmentSituation:
     environment, level = environment_or_404(request, pk)
     return situation_read(environment=environment, actor=actor_of(request), level=level)
 
@@ -67,11 +68,15 @@ def control_page(request: HttpRequest, pk: int) -> TemplateResponse:
     return TemplateResponse(request, "environments/control.html", context)
 
 
-def situation_context(request: HttpRequest, situation: Situation) -> dict[str, Any]:
+def situation_context(request: HttpRequest, situation: EnvironmentSituation) -> dict[str, Any]:
     """What the parts of the page that refresh themselves are made of."""
     overrides = _user(request).is_superuser and not situation.decision.allowed
     return {
         "situation": situation,
+        "banners": situation.banners,
+        "act_urls": {"resume": reverse("admin:environments_environment_resume", args=[situation.environment.pk])},
+        "hours": situation.environment.hours,
+        **_gate_words(situation.environment),
         "releases": _ways_back(situation),
         "env": situation.environment,
         "overrides": overrides,
@@ -82,7 +87,17 @@ def situation_context(request: HttpRequest, situation: Situation) -> dict[str, A
     }
 
 
-def _ways_back(situation: Situation) -> list[selectors.ReleaseChoice]:
+def _gate_words(environment: Environment) -> dict[str, str]:
+    """How the buttons of the form are called."""
+    return {
+        "verb": "Deploy",
+        "look_url": reverse("admin:environments_environment_preview", args=[environment.pk]),
+        "look_label": "Preview",
+        "look_help": "A preview changes nothing, anywhere.",
+    }
+
+
+def _ways_back(situation: EnvironmentSituation) -> list[selectors.ReleaseChoice]:
     """The releases that hosts still have; where there are none, the deployment before, to be made again."""
     if not situation.may_act:
         return []
@@ -108,10 +123,10 @@ def _ways_back(situation: Situation) -> list[selectors.ReleaseChoice]:
 
 LIVE_REGIONS = {
     "control-head": "environments/_head.html",
-    "control-banners": "environments/_banners.html",
-    "control-running": "environments/_running.html",
+    "control-banners": "runs/_banners.html",
+    "control-running": "runs/_running.html",
     "control-fleet": "environments/_fleet.html",
-    "control-gate": "environments/_gate.html",
+    "control-gate": "runs/_gate.html",
     "control-releases": "environments/_releases.html",
 }
 

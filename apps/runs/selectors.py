@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db.models import Count, Q
+
 from apps.access.permissions import is_person, subjects_visible
 from apps.runs.models import Run
+from apps.runs.states import ENDED, StepState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
 
@@ -36,3 +41,13 @@ def runs_recent(
     if state:
         runs = runs.filter(state=state)
     return runs.order_by("-pk")[:limit]
+
+
+def runs_unfinished(subject_ids: Iterable[int]) -> QuerySet[Run]:
+    """Waiting, queued and running work that holds these subjects, oldest first.
+
+    `steps_total` and `steps_done` say how many of its steps are behind it.
+    """
+    ended = Q(steps__state__in=[StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.STOPPED])
+    held = Run.objects.filter(subject_id__in=list(subject_ids), exclusive=True).exclude(state__in=ENDED)
+    return held.annotate(steps_total=Count("steps"), steps_done=Count("steps", filter=ended)).order_by("id")

@@ -10,7 +10,7 @@ import pytest
 
 from apps.environments import control
 from apps.environments.picker import Choice
-from apps.runs import wording
+from apps.runs import bars, notices, wording
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ def test_differs_only_after_half_an_hour(since: timedelta | None, expected: bool
     ],
 )
 def test_unprotected(address: str, secure: bool, expected: bool) -> None:
-    assert control.is_unprotected(address, secure) is expected
+    assert notices.is_unprotected(address, secure) is expected
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_bars_are_oldest_first_and_scaled() -> None:
             started_at=NOW, ended_at=NOW + timedelta(seconds=seconds), state=state, commit="a" * 40, ref="main"
         )
 
-    bars = control.duration_bars([row(20), row(10, "failed"), row(5)])
-    assert [bar.height for bar in bars] == [12.0, 24.0, 48.0]
-    assert [bar.tone for bar in bars] == ["good", "bad", "good"]
-    assert [bar.x for bar in bars] == [0, 10, 20]
-    assert control.duration_bars([]) == []
+    plot = bars.duration_bars([row(20), row(10, "failed"), row(5)])
+    assert [bar.height for bar in plot] == [12.0, 24.0, 48.0]
+    assert [bar.tone for bar in plot] == ["good", "bad", "good"]
+    assert [bar.x for bar in plot] == [0, 10, 20]
+    assert bars.duration_bars([]) == []
 
 
 @pytest.mark.parametrize(
