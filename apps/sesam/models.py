@@ -199,7 +199,10 @@ class Node(Subject):
     seen_digest = models.CharField(max_length=64, blank=True, editable=False)  # of what the node had then
     seen_etag = models.CharField(max_length=200, blank=True, editable=False)
     compared = models.CharField(max_length=64, blank=True, editable=False)  # commit, digest and settings compared last
-    tried = models.CharField(max_length=64, blank=True, editable=False)  # those for which it last applied by itself
+    # Applying by itself: for which commit, digest and settings last, how often in a row, and when.
+    tried = models.CharField(max_length=64, blank=True, editable=False)
+    tries = models.PositiveIntegerField(default=0, editable=False)
+    tried_at = models.DateTimeField(null=True, editable=False)
     node_version = models.CharField(max_length=80, blank=True, editable=False)
 
     auto_paused_at = models.DateTimeField(null=True, editable=False)
@@ -273,6 +276,11 @@ class ExtraNode(models.Model):
         ]
 
     def __str__(self) -> str:
+        return self.path
+
+    @property
+    def path(self) -> str:
+        """What people and declarations call it."""
         return f"{self.master}/{self.name}"
 
     def clean(self) -> None:
