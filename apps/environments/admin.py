@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.auth.models import User
-from django.db.models import BooleanField, ExpressionWrapper, OuterRef, Q, Subquery
-from django.http import HttpResponseRedirect
-from django.urls import path, reverse
+from django.db.models import OuterRef, Q, Subquery
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from apps.access.actor import Actor, Door
-from apps.access.admin_site import ScopedModelAdmin, actor_of
-from apps.access.asked import number_of
-from apps.access.forms import LinesField
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
-from apps.access.services import grant_set
 from apps.environments import (
     acts,
     admin_hosts,  # noqa: F401 - registers hosts and clusters
@@ -25,23 +18,24 @@ from apps.environments import (
 )
 from apps.environments.forms import EnvironmentForm
 from apps.environments.models import Cluster, Deployment, Environment
-from apps.repos.models import Repository
-from apps.runs.services import run_active_on
-from apps.runs.wording import age, badge, short, state_badge, took
+from apps.repos.subject_admin import FollowerAdmin
+from apps.runs.history_admin import HistoryAdmin
+from apps.runs.wording import age, badge, short, state_badge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.db.models import Model, QuerySet
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
     from django.urls import URLPattern
 
 
 @admin.register(Environment)
-class EnvironmentAdmin(ScopedModelAdmin):
+class EnvironmentAdmin(FollowerAdmin):
     """The list leads to each environment's control page; the form is for those who may configure it."""
 
     form = EnvironmentForm
+    account_field = "deploy_as"
     list_display = (
         "environment",
         "branch",
@@ -95,26 +89,8 @@ class EnvironmentAdmin(ScopedModelAdmin):
 
     # --- rights -----------------------------------------------------------------------------
 
-    def may_add(self, request: HttpRequest) -> bool:
-        """Who configures a repository may give it environments."""
-        return subjects_visible(request.user, "repository", Level.CONFIGURE).exists()
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Not under the feet of a run that works for it: it could not end truthfully, nor keep others away."""
-        if obj is not None and run_active_on(obj.pk) is not None:
-            return False
-        return super().has_delete_permission(request, obj)
-
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return ("repository",) if obj is not None else ()
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "repository":
-            least = subjects_visible(request.user, "repository", Level.CONFIGURE)
-            kwargs["queryset"] = Repository.objects.filter(pk__in=least.values("pk"))
-        if db_field.name == "deploy_as":
-            kwargs["queryset"] = self._accounts(request)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "clusters" and not request.user.has_perm("environments.change_cluster"):
@@ -126,30 +102,10 @@ class EnvironmentAdmin(ScopedModelAdmin):
         mine = Q(environments__in=subjects_visible(request.user, "environment", Level.CONFIGURE).values("pk"))
         return Cluster.objects.filter(pk__in=Cluster.objects.filter(mine).values("pk"))
 
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        if not change and not request.user.is_superuser:  # or its maker could not even see it
-            maker = actor_of(request)
-            panel = Actor(user=None, door=Door.SYSTEM, address=maker.address, behind=maker.name)
-            holder = User.objects.get(username=maker.name)
-            grant_set(actor=panel, subject=form.instance, holder=holder, level=Level.CONFIGURE)
-
-    def _accounts(self, request: HttpRequest) -> QuerySet[User]:
-        """Nobody lends rights that are not theirs: only a superuser names another account than the present or own."""
-        people = User.objects.filter(is_active=True).order_by("username")
-        if request.user.is_superuser:
-            return people
-        number = getattr(request.resolver_match, "kwargs", {}).get("object_id", "")
-        present = Environment.objects.filter(pk=number_of(number) or 0).values("deploy_as")
-        return people.filter(Q(pk=request.user.pk) | Q(pk__in=present))
-
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "shared_paths":  # lines, not JSON, in the theme's own text box
-            field.widget.attrs["rows"] = 3
-            return LinesField(
-                label=field.label, widget=field.widget, required=False, help_text="One path a line, such as uploads."
-            )
+            return self.lines_field(field, "One path a line, such as uploads.")
         return field
 
     # --- the list ---------------------------------------------------------------------------
@@ -157,25 +113,15 @@ class EnvironmentAdmin(ScopedModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
         newest = Deployment.objects.filter(environment=OuterRef("pk")).order_by("-id").values("state")[:1]
         live = Deployment.objects.filter(environment=OuterRef("pk"), commit=OuterRef("deployed_commit"))
-        mine = subjects_visible(request.user, "environment", Level.CONFIGURE).values("pk")
         rows: QuerySet[Environment] = super().get_queryset(request)
         return rows.annotate(
             last_state=Subquery(newest),
             live_subject=Subquery(live.order_by("-id").values("commit_subject")[:1]),
-            configurable=ExpressionWrapper(Q(pk__in=mine), BooleanField()),
         )
-
-    @admin.display(description="")
-    def configure(self, row: Environment) -> str:
-        if not getattr(row, "configurable", False):
-            return ""
-        address = reverse("admin:environments_environment_change", args=[row.pk])
-        return format_html('<a class="dp-link" href="{}">Configure</a>', address)
 
     @admin.display(description="Environment", ordering="path")
     def environment(self, row: Environment) -> str:
-        address = reverse("admin:environments_environment_control", args=[row.pk])
-        return format_html('<a class="dp-link dp-link-strong dp-nowrap" href="{}">{}</a>', address, row.path)
+        return self.control_link(row)
 
     @admin.display(description="Deployed")
     def deployed(self, row: Environment) -> str:
@@ -203,7 +149,6 @@ class EnvironmentAdmin(ScopedModelAdmin):
     # --- pages of their own -----------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
         pages: tuple[tuple[str, str, Callable[..., Any]], ...] = (
             ("control/", "control", views.control_page),
             ("live/", "live", views.live),
@@ -217,18 +162,11 @@ class EnvironmentAdmin(ScopedModelAdmin):
             ("resume/", "resume", acts.resume),
             ("refresh/", "refresh", acts.refresh),
         )
-        own = [
-            path(f"<int:pk>/{address}", wrap(view), name=f"environments_environment_{name}")
-            for address, name, view in pages
-        ]
-        return own + super().get_urls()
-
-    def response_post_save_change(self, request: HttpRequest, obj: Environment) -> HttpResponse:
-        return HttpResponseRedirect(acts.control_url(obj))
+        return self.own_pages(pages) + super().get_urls()
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(ScopedModelAdmin):
+class DeploymentAdmin(HistoryAdmin):
     """What was brought where, and by whom: to read only, and kept when runs and logs are pruned."""
 
     subject_field = "environment"
@@ -242,21 +180,10 @@ class DeploymentAdmin(ScopedModelAdmin):
         "took",
         "run_link",
     )
-    list_display_links = None
     list_filter = ("state", "action", ("environment", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("environment", "run")
     search_fields = ("environment_path", "commit", "commit_subject", "requested_name", "ref")
     search_help_text = "Environment, commit, subject or person"
-    show_full_result_count = True
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
     @admin.display(description="Environment", ordering="environment_path")
     def what(self, row: Deployment) -> str:
@@ -272,30 +199,6 @@ class DeploymentAdmin(ScopedModelAdmin):
             parts.append((badge(row.get_action_display()),))
         return format_html_join(" ", "{}", parts)
 
-    @admin.display(description="Commit")
-    def commit_what(self, row: Deployment) -> str:
-        what = row.commit_subject or row.ref
-        return format_html('{} <span class="dp-list-subject">{}</span>', short(row.commit), what)
-
     @admin.display(description="Where to")
     def target_name(self, row: Deployment) -> str:
         return row.target or "all"
-
-    @admin.display(description="By", ordering="requested_name")
-    def by(self, row: Deployment) -> str:
-        return row.requested_name
-
-    @admin.display(description="Requested", ordering="requested_at")
-    def requested_age(self, row: Deployment) -> str:
-        return age(row.requested_at)
-
-    @admin.display(description="Took")
-    def took(self, row: Deployment) -> str:
-        return took(row.started_at, row.ended_at) if row.started_at and row.ended_at else ""
-
-    @admin.display(description="Run")
-    def run_link(self, row: Deployment) -> str:
-        if row.run_id is None:
-            return f"#{row.run_number}" if row.run_number else ""
-        address = reverse("admin:runs_run_change", args=[row.run_id])
-        return format_html('<a class="dp-link" href="{}">#{}</a>', address, row.run_id)
