@@ -34,8 +34,8 @@ def _entries(section: Section) -> list[dict[str, Any]]:
 
 
 def _entry(section: Section, instance: models.Model) -> dict[str, Any]:
-    written = {one.key: one.write(instance) for one in section.fields}
-    return {key: value for key, value in written.items() if value not in (None, "", [], {})}
+    written = ((one, one.write(instance)) for one in section.fields)
+    return {one.key: value for one, value in written if one.spoken or value not in (None, "", [], {})}
 
 
 class _Dumper(yaml.SafeDumper):

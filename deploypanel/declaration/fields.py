@@ -60,6 +60,7 @@ class Field:
     nothing: Any = None  # what `key:` without a value means; where None, the model's default
     required: bool = False
     late: bool = False  # set when all sections have been made: it may refer to what comes later
+    spoken: bool = False  # a dump says so when there is nothing: the default is something else
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from apps.environments.models import Cluster, Environment, Host
 from apps.repos.models import Repository
 from apps.runs.models import Run
 from apps.runs.states import ACTIVE
+from apps.sesam.models import Node
 from deploypanel.declaration.changes import Change, Move
 from deploypanel.declaration.fields import natural
 from deploypanel.declaration.sections import SECTIONS
@@ -68,6 +69,8 @@ def in_use(instance: models.Model) -> list[str]:
             return [f"cluster {cluster}" for cluster in instance.clusters.all()]
         case Repository():
             return _paths(instance.environments.all()) or _running(instance)
+        case Node():
+            return [f"extra node {extra}" for extra in instance.extras.all()] or _running(instance)
         case Environment():
             return _running(instance)
         case Group():
@@ -81,5 +84,5 @@ def _paths(environments: Iterable[Environment]) -> list[str]:
     return [f"environment {environment}" for environment in environments]
 
 
-def _running(subject: Repository | Environment) -> list[str]:
+def _running(subject: Repository | Environment | Node) -> list[str]:
     return [f"run {run}" for run in Run.objects.filter(subject=subject.subject, state__in=ACTIVE)]

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from apps.access.models import BusinessHours, SshKey
 from apps.environments.models import Cluster, Environment, Host
 from apps.repos.models import Repository
+from apps.sesam.models import ExtraNode, Node, SecretStore
 from deploypanel.declaration.fields import (
     Boolean,
     Field,
@@ -26,6 +27,7 @@ from deploypanel.declaration.fields import (
 from deploypanel.declaration.grants import Grants
 from deploypanel.declaration.passwords import Password
 from deploypanel.declaration.private_keys import PrivateKey
+from deploypanel.declaration.sesam import EXTRA, NODE, STORE
 
 if TYPE_CHECKING:
     from django.db import models
@@ -169,6 +171,9 @@ SECTIONS = (
             Integer(key="stop_grace"),
         ),
     ),
+    Section(name="secret_stores", noun="secret store", model=SecretStore, fields=STORE),
+    Section(name="nodes", noun="node", model=Node, fields=NODE),
+    Section(name="extra_nodes", noun="extra node", model=ExtraNode, fields=EXTRA, identity=("master", "name")),
 )
 
 BY_NAME = {section.name: section for section in SECTIONS}
