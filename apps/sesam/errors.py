@@ -11,7 +11,9 @@ PanelError
 │   │   └── ConfigurationRefused   400 on a configuration, with the node's validation errors
 │   └── AnswerLost            a write was sent and its answer never came: read back before deciding
 ├── StoreError                a secret store cannot be reached, logged into, or read
-└── SourceError               what Git holds cannot be applied; `problems` lists everything at once
+├── SourceError               what Git holds cannot be applied; `problems` lists everything at once
+│   └── JsonProblem           one file is not JSON that means one thing; `problem` has the place
+└── PatternError              an ignore rule that cannot be read
 """
 
 from __future__ import annotations
@@ -19,11 +21,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.access.errors import PanelError
+from apps.sesam.configuration import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from apps.sesam.configuration import Problem
 
 
 class NodeError(PanelError):
@@ -85,3 +86,15 @@ class SourceError(PanelError):
         wrong = [problem for problem in self.problems if problem.is_error]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         super().__init__(f"{wrong[0]}{more}" if wrong else "Nothing is wrong.")
+
+
+class JsonProblem(SourceError):
+    """A file is not JSON, or JSON that means more than one thing."""
+
+    def __init__(self, file: str, text: str, line: int = 0, column: int = 0) -> None:
+        self.problem = Problem(file=file, text=text, line=line, column=column)
+        super().__init__([self.problem])
+
+
+class PatternError(PanelError):
+    """An ignore rule that cannot be read; the sentence names it and says what is expected."""

@@ -1,0 +1,58 @@
+"""Where in a JSON text something stands that Python's own parser lets pass. Looked at only when there is a fault."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+from apps.sesam.words import shown
+
+DEEPEST = 250  # levels; nobody means more, and everything that walks a value may rely on it
+_LONGEST_NUMBER = 4300  # digits: Python converts no more
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|-?Infinity|NaN|-?\d[\d.eE+-]*', re.DOTALL)
+_COLON = re.compile(r"\s*:")
+
+
+def place(text_before: str) -> tuple[int, int]:
+    """Line and column, from 1, of what comes after this text."""
+    return text_before.count("\n") + 1, len(text_before) - (text_before.rfind("\n") + 1) + 1
+
+
+def fault_place(text: str) -> tuple[str, int, int] | None:
+    """The first fault of a text that is well-formed otherwise: what it is, line and column."""
+    seen: list[set[str]] = []
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        if word in "{[":
+            seen.append(set())
+        elif word in "}]":
+            del seen[-1:]
+        if fault := _fault(word, seen, is_key=_COLON.match(text, token.end()) is not None):
+            return (fault, *place(text[: token.start()]))
+    return None
+
+
+def _fault(word: str, seen: list[set[str]], *, is_key: bool) -> str:
+    if len(seen) > DEEPEST:
+        return f"This is nested more than {DEEPEST} levels deep."
+    if word[0] == '"':
+        return _key_fault(json.loads(word, strict=False), seen) if is_key and seen else ""
+    if word.endswith(("NaN", "Infinity")):
+        return f"{word} is not JSON."
+    if word[0] in "-0123456789":
+        return _number_fault(word)
+    return ""
+
+
+def _key_fault(key: str, seen: list[set[str]]) -> str:
+    if key in seen[-1]:
+        return f"The key “{shown(key)}” is there twice."
+    seen[-1].add(key)
+    return ""
+
+
+def _number_fault(word: str) -> str:
+    if len(word) > _LONGEST_NUMBER or math.isinf(float(word)):
+        return "This number is too large."
+    return ""

@@ -1,0 +1,118 @@
+"""JSON as people and nodes mean it: strict when read, one text for equal values. No I/O.
+
+Equal: numbers by value (`1` is `1.0`), a boolean is never a number, the order of keys never
+matters, the order of lists does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from apps.sesam.errors import JsonProblem
+from apps.sesam.json_places import DEEPEST, fault_place, place
+from apps.sesam.words import shown
+
+if TYPE_CHECKING:
+    from apps.sesam.configuration import Json
+
+_FIRST = ("_id", "type")  # keys that people look for first
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+class _Fault(ValueError):
+    """Legal for Python's parser, but not JSON that means one thing."""
+
+
+def json_read(data: bytes, file: str) -> Json:
+    """Parse a file's bytes. Raises JsonProblem, which has line and column."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = place(data[: error.start].decode("utf-8-sig", "replace"))
+        raise JsonProblem(file, "This is not UTF-8 text.", line, column) from None
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
+        )
+    except json.JSONDecodeError as error:
+        raise JsonProblem(file, f"This is not JSON: {error.msg}.", error.lineno, error.colno) from None
+    except (_Fault, RecursionError):
+        raise JsonProblem(file, *(fault_place(text) or ("This cannot be read as JSON.",))) from None
+    # Depth can only be too much where there are that many brackets: the cheap look first.
+    if text.count("[") + text.count("{") > DEEPEST and (fault := fault_place(text)):
+        raise JsonProblem(file, *fault)
+    return value
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Fault
+    return found
+
+
+def _constant(_word: str) -> Json:
+    raise _Fault
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _Fault
+    return number
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python converts
+        raise _Fault from None
+
+
+def same(one: Json, other: Json) -> bool:
+    """Whether two values are equal as JSON. Not recursive: no depth is too much for it."""
+    pairs = [(one, other)]
+    while pairs:
+        a, b = pairs.pop()
+        if isinstance(a, dict):
+            if not isinstance(b, dict) or a.keys() != b.keys():
+                return False
+            pairs.extend((value, b[key]) for key, value in a.items())
+        elif isinstance(a, list):
+            if not isinstance(b, list) or len(a) != len(b):
+                return False
+            pairs.extend(zip(a, b, strict=True))
+        elif (a is not b) if isinstance(a, bool) or isinstance(b, bool) else a != b:
+            return False
+    return True
+
+
+def canonical(value: Json) -> str:
+    """One text for all values that are the same: keys sorted, compact, ASCII."""
+    text = _COMPACT.encode(value)
+    # Whole floats are written 1.0 or 1e+16; where there are none, there is nothing to even out.
+    return _COMPACT.encode(_even(value)) if ".0" in text or "e+" in text else text
+
+
+def pretty(value: Json) -> str:
+    """One readable text for all values that are the same: `_id`, `type`, then by key; two spaces."""
+    text = json.dumps(_ordered(_even(value)), indent=2, ensure_ascii=False)
+    return text if shown(text, keep="\n") == text else json.dumps(_ordered(_even(value)), indent=2)
+
+
+def _even(value: Json) -> Json:
+    """Whole numbers as integers."""
+    if isinstance(value, dict):
+        return {key: _even(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_even(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _ordered(value: Json) -> Json:
+    if isinstance(value, dict):
+        keys = [key for key in _FIRST if key in value] + sorted(value.keys() - set(_FIRST))
+        return {key: _ordered(value[key]) for key in keys}
+    return [_ordered(one) for one in value] if isinstance(value, list) else value
