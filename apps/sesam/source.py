@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Problem
 from apps.sesam.entities import entities_read, owner_of
-from apps.sesam.layout import SourceSettings, below, is_under, joined, source_paths
+from apps.sesam.layout import SourceSettings, is_under, source_paths
 from apps.sesam.references import missing
 from apps.sesam.variables import variables_merged, variables_read
 from apps.sesam.whitelist import files_chosen
@@ -25,15 +25,15 @@ __all__ = ["Source", "SourceSettings", "owner_of", "source_paths", "source_read"
 class Source:
     """Everything that counts for a node, whoever's it is.
 
-    `templates` maps a folder beside `node/` (`extra_nodes/eidsiva`) to its files by name.
-    `taken` lists every file that was used, from the top of the repository.
+    `templates` are the files beside `node/`, as they are. `taken` lists every file that was used. Both count
+    their paths from the top of the repository.
     """
 
     settings: SourceSettings
     entities: tuple[Entity, ...] = ()  # by id; each id once
     variables: Mapping[str, Json] = field(default_factory=dict)  # merged: the last file wins
     variables_by_file: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
-    templates: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    templates: Mapping[str, bytes] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     taken: tuple[str, ...] = ()
 
@@ -94,13 +94,9 @@ def _emptiness(
     return ()
 
 
-def _templates(files: Mapping[str, bytes], settings: SourceSettings) -> dict[str, dict[str, bytes]]:
-    """Files beside `node/`, by folder from `sync_root` on."""
-    found: dict[str, dict[str, bytes]] = {}
+def _templates(files: Mapping[str, bytes], settings: SourceSettings) -> dict[str, bytes]:
+    """Files in the repository's folder beside `node/`."""
     if not settings.is_multi:
-        return found
-    for path in sorted(files):
-        if is_under(path, settings.root) and not is_under(path, settings.folder):
-            folder, _, name = joined(below(path, settings.root)).rpartition("/")
-            found.setdefault(folder, {})[name] = files[path]
-    return found
+        return {}
+    beside = (path for path in sorted(files) if is_under(path, settings.root))
+    return {path: files[path] for path in beside if not is_under(path, settings.folder)}
