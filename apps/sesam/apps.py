@@ -9,3 +9,8 @@ class SesamConfig(AppConfig):
     name = "apps.sesam"
     verbose_name = "Sesam"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from apps.sesam.kinds import register_kinds
+
+        register_kinds()

@@ -1,0 +1,141 @@
+"""Automatic syncs: a push, or what a check found, becomes a run; ten pushes become one more.
+
+What arrives while a run works is remembered as the node's wanted commit. When the run ends and has not
+attempted that very commit, one more run starts, with the newest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.access import audit
+from apps.access.actor import Actor, Door
+from apps.access.errors import Conflict, PanelError, Refused
+from apps.runs.models import Cause, Run
+from apps.runs.services import run_active_on
+from apps.runs.states import RunState
+from apps.sesam.models import ApplyMode, Node, Sync, SyncAction
+from apps.sesam.selectors import fed_by
+from apps.sesam.services.look import verify_request
+from apps.sesam.services.rules import BY_ITSELF
+from apps.sesam.services.sync import sync_request
+
+if TYPE_CHECKING:
+    from apps.repos.models import Repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncOutcome:
+    """What one push, or one look, led to on one node. `run` is None when nothing started."""
+
+    node: Node
+    run: Run | None
+    text: str
+
+
+def sync_push(
+    *, repository: Repository, branch: str, commit: str, actor_address: str = "", pusher: str = ""
+) -> list[SyncOutcome]:
+    """Start, or remember, a sync on each node that follows this branch by itself. Database only.
+
+    Nodes that a master feeds follow the master's run and not the push.
+    """
+    nodes = Node.objects.filter(repository=repository, branch=branch, enabled=True).exclude(apply_mode=ApplyMode.MANUAL)
+    rows = nodes.select_related("repository", "sync_as", "hours").order_by("name")
+    why = pusher or "a push"
+    return [sync_automatic(node=node, commit=commit, why=why, cause=Cause.PUSH, address=actor_address) for node in rows]
+
+
+def sync_automatic(
+    *, node: Node, commit: str, why: str, cause: Cause = Cause.SCHEDULE, address: str = ""
+) -> SyncOutcome:
+    """A run that brings `commit`, or the memory that it is wanted. `why` is kept as who or what is behind it."""
+    if node.auto_paused_at is not None:
+        return _nothing(node, f"automatic applying is paused: {node.auto_paused_reason}")
+    Node.objects.filter(pk=node.pk).update(wanted_commit=commit, wanted_at=timezone.now())
+    active = run_active_on(node.pk)
+    if active is not None:
+        return _remembered(node, active, commit)
+    waiting = _waiting_replaced(node, commit)
+    if waiting is not None:
+        return SyncOutcome(node=node, run=waiting, text=f"run #{waiting.pk} waits, now with {commit[:8]}")
+    return _start(node, commit, automatic_actor(node, cause, why, address), cause)
+
+
+def sync_wanted(*, node: Node, attempted: str) -> Sync | None:
+    """After a run: apply the newest commit that was asked for, unless it is the one just attempted."""
+    fresh = Node.objects.select_related("repository", "sync_as", "hours").filter(pk=node.pk).first()
+    if fresh is None or not fresh.wanted_commit:
+        return None
+    wanted = fresh.wanted_commit
+    follows = fresh.applies_by_itself or (fresh.auto_paused_at is None and fed_by(fresh) is not None)
+    if wanted == attempted or not follows or not fresh.enabled:
+        Node.objects.filter(pk=fresh.pk, wanted_commit=wanted).update(wanted_commit="")
+        return None
+    outcome = sync_automatic(node=fresh, commit=wanted, why="the commit that was asked for meanwhile", cause=Cause.PUSH)
+    return Sync.objects.filter(run=outcome.run).first() if outcome.run is not None else None
+
+
+def automatic_actor(node: Node, cause: Cause, why: str, address: str = "") -> Actor:
+    """Who acts when a node applies by itself: the one named on it, else the panel, bound by the node's hours alone."""
+    if node.sync_as is None:
+        return Actor(user=None, door=Door.SCHEDULE, address=address, behind=why)
+    door = Door.WEBHOOK if cause == Cause.PUSH else Door.SCHEDULE
+    return Actor(user=node.sync_as, door=door, address=address, behind=why)
+
+
+def _start(node: Node, commit: str, actor: Actor, cause: Cause) -> SyncOutcome:
+    try:
+        run = _requested(node, commit, actor, cause)
+    except Conflict:
+        # Another run took the place between the look and the insert: its end will look at the memory.
+        active = run_active_on(node.pk)
+        return _remembered(node, active, commit) if active else _nothing(node, "another run is ending")
+    except Refused as refused:
+        Node.objects.filter(pk=node.pk, wanted_commit=commit).update(wanted_commit="")
+        return _nothing(node, "refused: " + " ".join(refused.decision.reasons))
+    except PanelError as error:
+        return _nothing(node, str(error))
+    waits = run.state == RunState.WAITING
+    text = run.summary[:1].lower() + run.summary[1:] if waits else "started"
+    return SyncOutcome(node=node, run=run, text=f"run #{run.pk} {text}")
+
+
+def _requested(node: Node, commit: str, actor: Actor, cause: Cause) -> Run:
+    if node.is_ci:
+        sync = verify_request(node=node, actor=actor, cause=cause, commit=commit)
+    else:
+        sync = sync_request(node=node, actor=actor, cause=cause, commit=commit, when_open=True)
+    assert sync.run is not None
+    return sync.run
+
+
+def _waiting_replaced(node: Node, commit: str) -> Run | None:
+    """An automatic run that still waits for the window takes the newer commit."""
+    waiting = Sync.objects.filter(
+        node=node, action=SyncAction.SYNC, run__state=RunState.WAITING, run__cause__in=BY_ITSELF
+    )
+    with transaction.atomic():
+        sync = waiting.select_related("run").order_by("-id").first()
+        if sync is None:
+            return None
+        waiting.filter(pk=sync.pk).update(commit=commit)
+    return sync.run
+
+
+def _remembered(node: Node, active: Run, commit: str) -> SyncOutcome:
+    audit.record(
+        actor=Actor(user=node.sync_as, door=Door.SCHEDULE),
+        action="remember push",
+        subject=node,
+        detail={"commit": commit, "run": active.pk},
+    )
+    return SyncOutcome(node=node, run=None, text=f"follows run #{active.pk}, which is not finished")
+
+
+def _nothing(node: Node, text: str) -> SyncOutcome:
+    return SyncOutcome(node=node, run=None, text=text)

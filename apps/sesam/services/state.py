@@ -1,0 +1,37 @@
+"""The one way in which a node's state is set, and its row held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from apps.sesam.models import Node
+from apps.sesam.states import NodeState
+
+
+def node_state_set(*, node: Node, state: NodeState, detail: str = "") -> bool:
+    """Keep what is known of the node now; whether that is news. `state_since` stays while the state does.
+
+    A node that is half changed stays so, whatever else is seen of it, until what is owed is paid.
+    """
+    rows = Node.objects.filter(pk=node.pk)
+    if state not in {NodeState.HALF, NodeState.OFF}:
+        rows = rows.filter(owed=None)
+    now, detail = timezone.now(), detail[:500]
+    moved = bool(rows.exclude(state=state).update(state=state, state_since=now, state_detail=detail))
+    if not moved:
+        rows.filter(state=state).exclude(state_detail=detail).update(state_detail=detail)
+    elif rows.exists():
+        node.state, node.state_since, node.state_detail = state, now, detail
+    return moved
+
+
+def paused_now(reason: str) -> dict[str, Any]:
+    """For an update of the node: nothing is applied by itself from now on."""
+    return {"auto_paused_at": timezone.now(), "auto_paused_reason": reason[:300]}
+
+
+def node_held(number: int | None) -> None:
+    """Wait for who changes the node's row now, and keep others from it until the transaction ends."""
+    list(Node.objects.select_for_update(no_key=True, of=("self",)).filter(pk=number or 0))
