@@ -84,10 +84,14 @@ class Work:
         self._recorder.step_changed(*planned)
 
     @contextmanager
-    def step(self, stage: str, host: str = "") -> Iterator[StepHandle]:
-        """A cell while the block runs: succeeded after it, failed or stopped when an exception leaves it."""
+    def step(self, stage: str, host: str = "", *, stoppable: bool = True) -> Iterator[StepHandle]:
+        """A cell while the block runs: succeeded after it, failed or stopped when an exception leaves it.
+
+        One that is not `stoppable` begins although the run must end: it puts something right first.
+        """
         row, handle = self._step(stage, host), StepHandle()
-        self.check()
+        if stoppable:
+            self.check()
         self._move(row, StepState.RUNNING, handle)
         try:
             yield handle
@@ -130,6 +134,12 @@ class Work:
         """Raise the reason (RunStopped, RunTimedOut) when the run must end."""
         if self.reason is not None:
             raise self.reason
+
+    def add_to_reason(self, text: str) -> None:
+        """What people must know beside the reason for which the run ends, such as what was undone."""
+        with self._lock:
+            if self.reason is not None:
+                self.reason = type(self.reason)(f"{self.reason} {text}")
 
     @contextmanager
     def on_stop(self, callback: Callable[[str], None]) -> Iterator[None]:
