@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from apps.sesam.errors import PatternError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from apps.sesam.models import Node
 
@@ -48,6 +48,16 @@ def pattern_read(text: str) -> Pattern:
     if len(parts) > _DEEPEST:
         raise PatternError(f"The rule “{text[:80]}…” is more than {_DEEPEST} levels deep.")
     return Pattern(text, _glob(ids), tuple(_glob(part.replace("~1", "/").replace("~0", "~")) for part in parts))
+
+
+def pattern_fault(texts: Iterable[str]) -> str:
+    """What is wrong with the first ignore rule that cannot be read; empty: nothing."""
+    try:
+        for text in texts:
+            pattern_read(text)
+    except PatternError as error:
+        return str(error)
+    return ""
 
 
 def _glob(text: str) -> re.Pattern[str]:

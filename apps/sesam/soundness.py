@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from apps.access.fields import is_set
+from apps.sesam.rules import pattern_fault
 
 if TYPE_CHECKING:
     from apps.sesam.models import ExtraNode, Node, SecretStore
@@ -65,6 +66,18 @@ def _list_problems(node: Node) -> dict[str, str]:
         chosen = getattr(node, name)
         if not isinstance(chosen, list) or not all(isinstance(one, str) and one for one in chosen):
             wrong[name] = "A list of words is needed."
+    return wrong | _content_problems(node, [name for name in _LISTS if name not in wrong])
+
+
+def _content_problems(node: Node, sound: list[str]) -> dict[str, str]:
+    """What is wrong in lists that are lists of words."""
+    wrong = {}
+    if "ignore" in sound and (fault := pattern_fault(node.ignore)):
+        wrong["ignore"] = fault
+    if "variables_files" in sound and not all(is_within(one) for one in node.variables_files):
+        wrong["variables_files"] = "Files inside the node's folder are needed: no leading slash, no “..”."
+    if not is_within(node.whitelist_file):
+        wrong["whitelist_file"] = "A file inside the node's folder is needed: no leading slash, no “..”."
     return wrong
 
 
