@@ -11,7 +11,7 @@ from apps.repos.faults import fault
 from apps.runs import process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 LIMIT_BYTES = 64 * 1024 * 1024  # of all files together
@@ -23,10 +23,12 @@ _KINDS = {"120000": "a link", "160000": "a submodule"}
 class FilesRead(dict[str, bytes]):
     """Contents by path from the repository's top. Odd bytes of a path are written `\\xe9`.
 
-    `left_out` has a sentence for each entry that is no file, and for names that cannot be told apart.
+    `left_out` has a sentence for each entry that is no file, and for names that cannot be told apart;
+    `unread` the paths of files that were not wanted.
     """
 
     left_out: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,25 @@ class _Blob:
 
 
 def files_read(
-    mirror: Path, sha: str, folders: Sequence[str], *, limit_bytes: int = LIMIT_BYTES, limit_files: int = LIMIT_FILES
+    mirror: Path,
+    sha: str,
+    folders: Sequence[str],
+    *,
+    wanted: Callable[[str], bool] | None = None,
+    limit_bytes: int = LIMIT_BYTES,
+    limit_files: int = LIMIT_FILES,
 ) -> FilesRead:
     """All files under these folders (or of these names; `""`: everything) of a commit given by its full number.
+
+    `wanted` says by path which of them are read; the limits are for those.
 
     Two short Git commands, however many files. Links are not followed. Raises RefMissing for an unknown
     commit, MirrorDamaged, NotMirrored, and GitError when there is more than the limits allow.
     """
     files = FilesRead()
     left_out: list[str] = []
-    blobs = list(_blobs(_listing(mirror, sha, folders), left_out))
+    found = list(_blobs(_listing(mirror, sha, folders), left_out))
+    blobs = [blob for blob in found if wanted is None or wanted(blob.path)]
     _check_limits(blobs, folders, limit_bytes, limit_files)
     contents = _contents(mirror, {blob.oid: blob.size for blob in blobs})
     for blob in blobs:
@@ -54,6 +65,8 @@ def files_read(
             left_out.append(f"{blob.path}: two files have this name when their odd bytes are written out.")
         files.setdefault(blob.path, contents[blob.oid])
     files.left_out = tuple(left_out)
+    if wanted is not None:
+        files.unread = tuple(blob.path for blob in found if not wanted(blob.path))
     return files
 
 

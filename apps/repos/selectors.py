@@ -15,7 +15,7 @@ from apps.repos.mirror import mirror_path
 from apps.repos.models import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
@@ -151,15 +151,17 @@ def files_read(
     sha: str,
     folders: Sequence[str],
     *,
+    wanted: Callable[[str], bool] | None = None,
     limit_bytes: int = blobs.LIMIT_BYTES,
     limit_files: int = blobs.LIMIT_FILES,
 ) -> FilesRead:
     """The files under these folders of a commit, in memory, by their paths from the repository's top.
 
-    What is not a file is named in `left_out` of the result. Raises RefMissing, MirrorDamaged, NotMirrored, GitError.
+    What is not a file is named in `left_out` of the result, what `wanted` (by path) refuses in `unread`.
+    Raises RefMissing, MirrorDamaged, NotMirrored, GitError.
     """
     mirror = mirror_path(repository.pk)
-    return blobs.files_read(mirror, sha, folders, limit_bytes=limit_bytes, limit_files=limit_files)
+    return blobs.files_read(mirror, sha, folders, wanted=wanted, limit_bytes=limit_bytes, limit_files=limit_files)
 
 
 def _missing(repository: Repository, ref: str) -> RefMissing:

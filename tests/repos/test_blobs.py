@@ -105,6 +105,13 @@ def test_same_content_counts_each_time_and_is_read_once(git_repo: Factory) -> No
         selectors.files_read(repository, sha, ["node"], limit_bytes=199)
 
 
+def test_what_is_not_wanted_is_named_and_not_counted(git_repo: Factory) -> None:
+    conf = git_repo("conf")
+    sha = conf.commit({"node/a.json": "1", "node/big.bin": "x" * 1000})
+    files = selectors.files_read(fetched(conf), sha, [""], wanted=lambda path: path.endswith(".json"), limit_bytes=1)
+    assert (files, files.unread) == ({"node/a.json": b"1"}, ("node/big.bin",))
+
+
 @pytest.mark.parametrize("sha", ["1" * 40, "main", "", "--help", "abc"])
 def test_unknown_commit(git_repo: Factory, sha: str) -> None:
     conf = git_repo("conf")

@@ -1,0 +1,157 @@
+"""What Git wants a node to have: read, expanded, and this node's share of it. From the mirror alone, no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apps.access.errors import PanelError
+from apps.repos import selectors
+from apps.sesam.configuration import Configuration, Problem
+from apps.sesam.errors import SourceError
+from apps.sesam.expansion import MASTER, Expansion, ExtraSpec, Share, expand
+from apps.sesam.group import grouped
+from apps.sesam.layout import is_under
+from apps.sesam.references import References, missing, references
+from apps.sesam.source import Source, SourceSettings, source_paths, source_read
+from apps.sesam.whitelist import SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from apps.repos.models import Repository
+    from apps.sesam.configuration import Entity
+    from apps.sesam.models import ExtraNode, Node
+
+Missing = dict[str, dict[str, tuple[str, ...]]]  # {"variables": {name: files}, "secrets": {…}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    """One commit as a node shall have it. It is there with `problems` too, for pages; `require` refuses them.
+
+    `configuration` has variables and needed secrets' names (`secrets`) only where the node uploads them.
+    `references` are those that must be there before this node is changed: of its own entities, and of the extra
+    nodes that it feeds through a repository, which nobody else verifies.
+    """
+
+    commit: str
+    configuration: Configuration
+    source: Source
+    share: Share
+    expansion: Expansion | None
+    references: References
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.is_error)
+
+    def require(self) -> Desired:
+        """Itself; raises SourceError with all problems when one of them is an error."""
+        if self.errors:
+            raise SourceError(self.problems)
+        return self
+
+    def missing(self, secrets_present: Collection[str] | None) -> Missing:
+        """The variables and secrets that are used and not there, with the files that use them.
+
+        `secrets_present` has the names that the secret store has; None: nobody asked it, so nothing is said of them.
+        """
+        secrets = {} if secrets_present is None else missing(self.references.secrets, secrets_present)
+        return {"variables": self.source.variables_missing(self.references), "secrets": secrets}
+
+
+def desired_read(*, node: Node, commit: str) -> Desired:
+    """What this commit (its full number) wants a node to have; for a fed node, its share of its master's repository.
+
+    Raises PanelError for a node that follows nothing, NotMirrored, RefMissing, MirrorDamaged, GitError.
+    Bad content does not raise: it is in `problems`.
+    """
+    repository = repository_of(node)
+    if not commit:
+        raise PanelError(f"No commit of {repository.name} is known for {node.name} yet. Fetch the repository first.")
+    settings = SourceSettings.of(node)
+    files = selectors.files_read(
+        repository, commit, source_paths(settings), wanted=lambda path: _is_read(path, settings)
+    )
+    # What lies there counts by its name, too; the content of what is not read is never looked at.
+    source = source_read({**dict.fromkeys(files.unread, b""), **files}, settings)
+    told = [Problem(file="", text=sentence, is_error=False) for sentence in files.left_out]
+    extras = _extras(node) if settings.is_multi and not settings.is_ci else []
+    expansion = None
+    if settings.is_multi and not settings.is_ci:
+        expansion = expand(source, master_name=master_of(node).name, extras=_specs(extras), ci=False)
+        told += expansion.problems
+    return _desired(node, commit, source, expansion, extras, told)
+
+
+def master_of(node: Node) -> Node:
+    """The node whose repository, branch and layout count: itself, or the master that feeds it."""
+    fed_by: ExtraNode | None = getattr(node, "fed_by", None)
+    return fed_by.master if fed_by else node
+
+
+def repository_of(node: Node) -> Repository:
+    """The repository that a node follows, be it through its master. Raises PanelError when there is none."""
+    repository = master_of(node).repository
+    if repository is None:
+        raise PanelError(f"{node.name} follows no repository: choose one, or let a master feed it as its extra node.")
+    return repository
+
+
+def _extras(node: Node) -> list[ExtraNode]:
+    return list(master_of(node).extras.select_related("master", "node").order_by("name"))
+
+
+def _specs(extras: list[ExtraNode]) -> list[ExtraSpec]:
+    return [ExtraSpec.of(extra) for extra in extras]
+
+
+def _is_read(path: str, settings: SourceSettings) -> bool:
+    """Whether a file's content can matter: entities, templates, and the lists and variables that settings name."""
+    named = (settings.whitelist_path, *settings.variables_paths, *settings.verified_paths)
+    if path.endswith(SUFFIX) or path in named:
+        return True
+    return settings.is_multi and not is_under(path, settings.folder)
+
+
+def _desired(
+    node: Node,
+    commit: str,
+    source: Source,
+    expansion: Expansion | None,
+    extras: list[ExtraNode],
+    told: list[Problem],
+) -> Desired:
+    name = next((extra.name for extra in extras if extra.node_id == node.pk), MASTER)
+    share = expansion.shares[name] if expansion else _whole(source)
+    entities, wrong = grouped(share.entities.values(), source.settings.config_group)
+    needed = references(entities)
+    return Desired(
+        commit=commit,
+        configuration=Configuration(
+            entities={entity.id: entity for entity in entities},
+            variables=share.variables if "variables" in node.upload and source.settings.variables_paths else None,
+            secrets=frozenset(needed.secrets) if "secrets" in node.upload else None,
+        ),
+        source=source,
+        share=share,
+        expansion=expansion,
+        references=references([*entities, *_fed_through_repositories(expansion, name, extras)]),
+        problems=tuple(
+            sorted({*source.problems, *told, *wrong}, key=lambda one: (one.file, one.line, one.column, one.text))
+        ),
+    )
+
+
+def _whole(source: Source) -> Share:
+    """Everything belongs to one node: the single layout, and ci."""
+    return Share(entities={entity.id: entity for entity in source.entities}, variables=dict(source.variables))
+
+
+def _fed_through_repositories(expansion: Expansion | None, name: str, extras: list[ExtraNode]) -> list[Entity]:
+    if expansion is None or name != MASTER:
+        return []
+    fed = [expansion.shares[extra.name] for extra in extras if extra.repository_id is not None]
+    return [entity for share in fed for entity in share.entities.values()]
