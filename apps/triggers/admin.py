@@ -109,9 +109,12 @@ class DeliveryAdmin(ScopedModelAdmin):
 
 
 def _lines_seen(request: HttpRequest, delivery: Delivery) -> list[dict[str, Any]]:
-    """What it led to, on the environments that the person may see."""
-    seen = set(subjects_visible(request.user, "environment").values_list("path", flat=True))
-    return [line for line in delivery.outcome if not line["environment"] or line["environment"] in seen]
+    """What it led to, on the environments and nodes that the person may see."""
+    seen = {
+        kind: {"", *subjects_visible(request.user, kind).values_list("path", flat=True)}
+        for kind in ("environment", "node")
+    }
+    return [line for line in delivery.outcome if all(line.get(kind, "") in paths for kind, paths in seen.items())]
 
 
 def _indented(body: str) -> str:

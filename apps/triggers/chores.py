@@ -8,6 +8,7 @@ from apps.environments.services.status import statuses_start_due
 from apps.runs.queue import ring
 from apps.runs.queue_state import queue_state
 from apps.runs.services import run_advance_waiting, runs_reap, runs_ring_queued, runs_settle_due
+from apps.sesam.services.check_due import checks_start_due
 from apps.triggers.clock import Chore
 from apps.triggers.services import polls_start_due
 
@@ -37,6 +38,7 @@ CHORES = (
     Chore(name="runs_settle_due", every=5, work=runs_settle_due),
     Chore(name="polls_start_due", every=1, work=polls_start_due),
     Chore(name="statuses_start_due", every=5, work=statuses_start_due),
+    Chore(name="checks_start_due", every=1, work=checks_start_due),
     Chore(name="worker_beat", every=5, work=worker_beat_ring),
     Chore(name="prune", every=HOUR, work=prune_ring),
 )

@@ -8,11 +8,13 @@ from apps.repos.services import mirrors_prune, trees_prune
 from apps.runs.beats import beats_prune
 from apps.runs.queue_state import tasks_prune
 from apps.runs.services import runs_prune
+from apps.sesam.services import snapshots_prune
 from apps.triggers.services import deliveries_prune
 
 
 def prune() -> None:
-    """Delete old runs with their logs, working folders and trees, deliveries, rows of the queue, mirrors of no use.
+    """Delete old runs with their logs, working folders and trees, deliveries, rows of the queue, mirrors of no use,
+    and what nodes had before they were changed.
 
     Safe to repeat.
     """
@@ -23,3 +25,4 @@ def prune() -> None:
     trees_prune()
     mirrors_prune()
     runs_prune(now)
+    snapshots_prune()

@@ -31,7 +31,7 @@ class Delivery(models.Model):
     received_at = models.DateTimeField(auto_now_add=True)
     handled_at = models.DateTimeField(null=True)
     answer = models.PositiveSmallIntegerField()
-    outcome = models.JSONField(default=list)  # what it led to, a line for each environment
+    outcome = models.JSONField(default=list)  # what it led to, a line for each environment and node
     runs = models.ManyToManyField("runs.Run", related_name="deliveries", blank=True)
     replay_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="replays")
 

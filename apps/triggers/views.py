@@ -65,7 +65,8 @@ def _response(request: HttpRequest, answer: Answer) -> HttpResponse:
     if answer.status == 204:
         return HttpResponse(status=204)
     if "text/plain" in request.headers.get("Accept", "") and answer.status == 202:
-        lines = (f"{line['environment'] or 'push'}: {line['text']}" for line in answer.data["outcomes"])
+        told = answer.data["outcomes"]
+        lines = (f"{line['environment'] or line.get('node') or 'push'}: {line['text']}" for line in told)
         return HttpResponse(
             "".join(f"{line}\n" for line in lines), status=202, content_type="text/plain; charset=utf-8"
         )

@@ -8,15 +8,12 @@ from django.db import transaction
 
 from apps.access import gate
 from apps.access.errors import InputError
-from apps.runs.queue import ring
 from apps.sesam.models import Node
+from apps.sesam.services.check_due import check_start
 from apps.sesam.services.state import paused_now
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor
-
-CHECK = "apps.sesam.tasks.check"
-CHECK_TIMEOUT = 60  # seconds
 
 
 def node_pause(*, node: Node, actor: Actor, reason: str) -> None:
@@ -44,5 +41,5 @@ def node_check_request(*, node: Node, actor: Actor) -> None:
         raise InputError(f"{node.name} is off: switch it on first.")
     gate.require(actor=actor, act=gate.Act.STOP, subject=node, action="check")
     with transaction.atomic():
-        Node.objects.filter(pk=node.pk).update(check_after=None, compared="")
-        ring(CHECK, node.pk, timeout=CHECK_TIMEOUT)
+        Node.objects.filter(pk=node.pk).update(compared="")
+        check_start(node=node)

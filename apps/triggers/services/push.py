@@ -10,6 +10,9 @@ from django.db import transaction
 from apps.environments.services import auto_deploy_push
 from apps.repos.models import Repository
 from apps.repos.services import repository_fetch_ring
+from apps.sesam.models import Node
+from apps.sesam.services import sync_push
+from apps.sesam.services.check_due import checks_hasten
 from apps.triggers.models import Delivery
 from apps.triggers.order import is_late
 from apps.triggers.webhooks import PushEvent
@@ -22,40 +25,51 @@ LOOKED_BACK = 50  # deliveries of the repository, for one that should have come 
 
 @dataclass(kw_only=True)
 class Handled:
-    """What pushes led to. `lines` is what people and machines are told, one for each environment."""
+    """What pushes led to. `lines` is what people and machines are told, one for each environment and node."""
 
     runs: list[int] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
 
-    def tell(self, text: str, *, environment: str = "", run: int | None = None) -> None:
-        self.lines.append({"environment": environment, "run": run, "text": text})
+    def tell(self, text: str, *, environment: str = "", node: str = "", run: int | None = None) -> None:
+        about = {"environment": environment} | ({"node": node} if node else {})
+        self.lines.append({**about, "run": run, "text": text})
 
 
 def pushes_handle(
     *, repository: Repository, pushes: Iterable[PushEvent], address: str = "", may_be_late: bool = False
 ) -> Handled:
-    """Deploy what deploys by itself, and have a worker fetch the rest. Quick: the database only.
+    """Deploy and sync what does so by itself, and have a worker fetch the rest. Quick: the database only.
 
     `may_be_late`: a push that a later one has overtaken on its way deploys nothing.
     """
     handled, pushes = Handled(), list(pushes)
-    branches = [push for push in pushes if push.kind == "branch"]
-    alive = [push for push in branches if not push.deleted]
-    # One cheap question for the many pushes that deploy nothing.
-    names = [push.name for push in alive]
-    deploys = bool(alive) and repository.environments.filter(auto_deploy=True, branch__in=names).exists()
-    late = _late(repository, alive) if may_be_late and (deploys or repository.poll_interval is not None) else []
-    _remember(repository, [push for push in branches if push not in late])
+    alive = [push for push in pushes if push.kind in {"branch", "tag"} and not push.deleted]
+    followed = _followed(repository, alive)
+    late = _late(repository, alive) if may_be_late and (followed or repository.poll_interval is not None) else []
+    _remember(repository, [push for push in pushes if push.kind == "branch" and push not in late])
     for push in late:
         handled.tell(f"{push.name}: a later push was handled before this one; {push.after[:8]} is not deployed.")
     for push in alive:
-        if deploys and push not in late:
+        if push.name in followed and push not in late:
             _deploy(repository, push, address, handled)
+            _sync(repository, push, address, handled)
     if not handled.runs:  # a run fetches by itself
         repository_fetch_ring(repository=repository)
     if not handled.lines:
         handled.tell(_idle(pushes))
     return handled
+
+
+def _followed(repository: Repository, alive: list[PushEvent]) -> set[str]:
+    """The branches and tags that something deploys, syncs or watches: two cheap questions for the many pushes of
+    which nothing comes.
+    """
+    names = [push.name for push in alive]
+    if not names:
+        return set()
+    deployed = repository.environments.filter(auto_deploy=True, branch__in=names).values_list("branch", flat=True)
+    synced = Node.objects.filter(repository=repository, enabled=True, branch__in=names).order_by()
+    return {*deployed, *synced.values_list("branch", flat=True)}
 
 
 def _late(repository: Repository, pushes: list[PushEvent]) -> list[PushEvent]:
@@ -65,6 +79,8 @@ def _late(repository: Repository, pushes: list[PushEvent]) -> list[PushEvent]:
 
 
 def _deploy(repository: Repository, push: PushEvent, address: str, handled: Handled) -> None:
+    if push.kind != "branch":
+        return
     outcomes = auto_deploy_push(
         repository=repository, branch=push.name, commit=push.after, actor_address=address, pusher=push.pusher
     )
@@ -75,12 +91,24 @@ def _deploy(repository: Repository, push: PushEvent, address: str, handled: Hand
         handled.tell(outcome.text, environment=outcome.environment.path, run=run)
 
 
+def _sync(repository: Repository, push: PushEvent, address: str, handled: Handled) -> None:
+    outcomes = sync_push(
+        repository=repository, branch=push.name, commit=push.after, actor_address=address, pusher=push.pusher
+    )
+    for outcome in outcomes:
+        run = outcome.run.pk if outcome.run else None
+        if run is not None:
+            handled.runs.append(run)
+        handled.tell(outcome.text, node=outcome.node.path, run=run)
+    checks_hasten(repository=repository, branch=push.name)
+
+
 def _idle(pushes: list[PushEvent]) -> str:
     names = ", ".join(
         f"{push.kind if push.kind != 'other' else 'ref'} {push.name}{' deleted' if push.deleted else ''}"
         for push in pushes[:5]
     )
-    return f"{names}: no environment deploys it by itself; it is fetched." if names else "Nothing to do."
+    return f"{names}: nothing deploys it by itself; it is fetched." if names else "Nothing to do."
 
 
 def _remember(repository: Repository, branches: list[PushEvent]) -> None:
