@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apps.access.errors import PanelError
-from apps.repos import selectors
+from apps.repos.selectors import files_read
 from apps.sesam.configuration import Configuration, Problem
 from apps.sesam.errors import SourceError
 from apps.sesam.expansion import MASTER, Expansion, ExtraSpec, Share, expand
 from apps.sesam.group import grouped
 from apps.sesam.layout import is_under
 from apps.sesam.references import References, missing, references
+from apps.sesam.selectors import extras_of, master_of, repository_of
 from apps.sesam.source import Source, SourceSettings, source_paths, source_read
 from apps.sesam.whitelist import SUFFIX
 
@@ -68,44 +69,27 @@ def desired_read(*, node: Node, commit: str) -> Desired:
     Raises PanelError for a node that follows nothing, NotMirrored, RefMissing, MirrorDamaged, GitError.
     Bad content does not raise: it is in `problems`.
     """
-    repository = repository_of(node)
+    repository = _repository_of(node)
     if not commit:
         raise PanelError(f"No commit of {repository.name} is known for {node.name} yet. Fetch the repository first.")
     settings = SourceSettings.of(node)
-    files = selectors.files_read(
-        repository, commit, source_paths(settings), wanted=lambda path: _is_read(path, settings)
-    )
+    files = files_read(repository, commit, source_paths(settings), wanted=lambda path: _is_read(path, settings))
     # What lies there counts by its name, too; the content of what is not read is never looked at.
     source = source_read({**dict.fromkeys(files.unread, b""), **files}, settings)
     told = [Problem(file="", text=sentence, is_error=False) for sentence in files.left_out]
-    extras = _extras(node) if settings.is_multi and not settings.is_ci else []
-    expansion = None
-    if settings.is_multi and not settings.is_ci:
-        expansion = expand(source, master_name=master_of(node).name, extras=_specs(extras), ci=False)
-        told += expansion.problems
-    return _desired(node, commit, source, expansion, extras, told)
+    if not settings.is_multi or settings.is_ci:
+        return _desired(node, commit, source, None, [], told)
+    master = master_of(node)
+    extras = list(extras_of(master))
+    expansion = expand(source, master_name=master.name, extras=[ExtraSpec.of(one) for one in extras], ci=False)
+    return _desired(node, commit, source, expansion, extras, [*told, *expansion.problems])
 
 
-def master_of(node: Node) -> Node:
-    """The node whose repository, branch and layout count: itself, or the master that feeds it."""
-    fed_by: ExtraNode | None = getattr(node, "fed_by", None)
-    return fed_by.master if fed_by else node
-
-
-def repository_of(node: Node) -> Repository:
-    """The repository that a node follows, be it through its master. Raises PanelError when there is none."""
-    repository = master_of(node).repository
+def _repository_of(node: Node) -> Repository:
+    repository = repository_of(node)
     if repository is None:
         raise PanelError(f"{node.name} follows no repository: choose one, or let a master feed it as its extra node.")
     return repository
-
-
-def _extras(node: Node) -> list[ExtraNode]:
-    return list(master_of(node).extras.select_related("master", "node").order_by("name"))
-
-
-def _specs(extras: list[ExtraNode]) -> list[ExtraSpec]:
-    return [ExtraSpec.of(extra) for extra in extras]
 
 
 def _is_read(path: str, settings: SourceSettings) -> bool:

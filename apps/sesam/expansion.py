@@ -69,8 +69,7 @@ def expand(source: Source, *, master_name: str, extras: Sequence[ExtraSpec], ci:
     work = _Work(entities, master_name)
     told = [*_unknown_owners(work.owned, extras), *crossings_told(work.owned, {extra.name for extra in extras})]
     for extra in sorted(extras, key=lambda extra: extra.name):
-        folder = joined(extra.template_path)
-        templates = templates_read(source.templates.get(folder) or {}, joined(source.settings.root, folder))
+        templates = templates_read(source.templates, joined(source.settings.root, extra.template_path))
         told += templates.problems
         work.extra_node(extra, templates)
     shares = {MASTER: work.master.share(source.variables)}

@@ -32,7 +32,7 @@ class SourceSettings:
     @classmethod
     def of(cls, node: Node) -> SourceSettings:
         """A node's; for a node that a master feeds, the master's, and its own group."""
-        fed_by = getattr(node, "fed_by", None)
+        fed_by = None if node.repository_id else getattr(node, "fed_by", None)
         master: Node = fed_by.master if fed_by else node
         return cls(
             layout=master.layout,

@@ -50,15 +50,16 @@ class TemplateSet:
 
 
 def templates_read(files: Mapping[str, bytes], folder: str) -> TemplateSet:
-    """The templates among a folder's `files`, by name. `folder` is where they lie, from the repository's top."""
+    """The templates among `files` (by path from the repository's top) that lie directly in `folder`."""
     prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
-    names = {name: prefix + name for name in sorted(files) if not name.startswith(".")}
+    inside = {path[len(prefix) :]: path for path in sorted(files) if path.startswith(prefix)}
+    names = {name: path for name, path in inside.items() if "/" not in name and not name.startswith(".")}
     by_name: dict[str, TemplateFile] = {}
     problems = _strangers(names)
     for name in NAMES:
         if name in names:
             try:
-                by_name[name] = _read(files[name], names[name])
+                by_name[name] = _read(files[names[name]], names[name])
             except JsonProblem as wrong:
                 problems.append(wrong.problem)
     if not names:

@@ -132,7 +132,7 @@ OBJECT = b'{"_id": "x", "type": "pipe"}'
         ({NAMES[0]: b"[%s, %s]" % (OBJECT, OBJECT)}, {NAMES[0]: 2}, []),
         ({NAMES[0]: b"[]"}, {NAMES[0]: 0}, []),
         ({NAMES[0]: b'\xef\xbb\xbf{"_id": "x"}'}, {NAMES[0]: 1}, []),
-        ({NAMES[0]: OBJECT, "README.md": b"x", ".keep": b""}, {NAMES[0]: 1}, []),
+        ({NAMES[0]: OBJECT, "README.md": b"x", ".keep": b"", "sub/a.json": b"x"}, {NAMES[0]: 1}, []),
         (
             {NAMES[0]: OBJECT, "pipe_on_extra_from_extra_to_mastr.json": OBJECT},
             {NAMES[0]: 1},
@@ -145,8 +145,10 @@ OBJECT = b'{"_id": "x", "type": "pipe"}'
     ],
 )
 def test_template_folder(files: dict[str, bytes], used: dict[str, int], told: list[tuple[str, bool, str]]) -> None:
+    elsewhere = {"extra_nodes/other/x.json": b"x", "extra_nodes/eidsiva2/y.json": b"x", "node/pipes/a": b"x"}
+    there = {f"{FOLDER}/{name}": data for name, data in files.items()}
     for folder in (FOLDER, f"{FOLDER}/", f"/{FOLDER}/"):
-        found = templates_read(files, folder)
+        found = templates_read(there | elsewhere, folder)
         assert {name: len(template.entries) for name, template in found.by_name.items()} == used
         assert len(found.problems) == len(told)
         for problem, (name, is_error, text) in zip(found.problems, told, strict=True):
@@ -161,6 +163,6 @@ def test_names_are_the_nine() -> None:
 
 def test_line_of_a_placeholder() -> None:
     text = b'{\n  "_id": "##REPLACE_ID##",\n  "x": "##INBOUND_PARENT_PIPE.gone##"\n}'
-    template = templates_read({NAMES[0]: text}, FOLDER).by_name[NAMES[0]]
+    template = templates_read({f"{FOLDER}/{NAMES[0]}": text}, FOLDER).by_name[NAMES[0]]
     assert template.line_of("##INBOUND_PARENT_PIPE.gone##") == 3
     assert template.line_of("##NOT##") == 0
