@@ -2,8 +2,9 @@
 
 Forges send bursts. Through the usual way each call costs a thread, a database connection and the session's
 and the admin's middleware, of which a hook needs nothing. Here the body is read by the event loop, and a
-single thread takes what has arrived, one after the other, so that fifty at once wait for each other's few
-milliseconds of work and for nothing else. The view, and so every answer, is the same.
+single thread takes what has arrived, one after the other, and reads once what is the same for all (burst.py), so
+that fifty at once wait for each other's millisecond of work and for nothing else. The view, and so every answer,
+is the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import logging
 import queue
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections, reset_queries
 from django.http import HttpResponse, JsonResponse
 
+from apps.triggers.burst import burst
 from apps.triggers.views import hook
 
 if TYPE_CHECKING:
@@ -125,15 +128,23 @@ class HookDesk:
 
     def _serve(self) -> None:
         while True:
-            knock = self._waiting.get()
+            waiting = [self._waiting.get()]
             close_old_connections()
-            try:
-                while True:  # all that wait, with the same connection
-                    knock.settle(_answer(knock))
-                    knock = self._waiting.get_nowait()
-            except queue.Empty:
-                reset_queries()
-                close_old_connections()
+            while waiting:  # all with the same connection
+                with burst():
+                    for knock in waiting:
+                        knock.settle(_answer(knock))
+                waiting = self._taken()
+            reset_queries()
+            close_old_connections()
+
+    def _taken(self) -> list[Knock]:
+        """All that wait now."""
+        taken: list[Knock] = []
+        with suppress(queue.Empty):
+            while True:
+                taken.append(self._waiting.get_nowait())
+        return taken
 
 
 def _answer(knock: Knock) -> HttpResponse:

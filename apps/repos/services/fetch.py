@@ -142,6 +142,7 @@ def repository_fetch_ring(*, repository: Repository) -> None:
     not_rung = Q(fetch_rung_at=None) | Q(fetch_rung_at__lt=now - RING_AGAIN)
     if Repository.objects.filter(not_rung, pk=repository.pk).update(fetch_rung_at=now):
         ring("apps.repos.tasks.fetch", repository.pk)
+    repository.fetch_rung_at = now  # by this or, since the row was read, by another
 
 
 def repository_fetch_start(*, repository_id: int) -> None:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from apps.access import gate
 from apps.access.secrets import decrypt, encrypt
 from apps.triggers import signatures, webhooks
+from apps.triggers.burst import once
 from apps.triggers.errors import Unauthorised
 from apps.triggers.models import Delivery
 from apps.triggers.selectors import repositories_told
@@ -55,7 +56,9 @@ class Call:
 def hook_receive(*, call: Call) -> Answer:
     """Handle one call. Raises Unreadable, Unauthorised (for an unknown repository just as for a wrong secret)."""
     payload = webhooks.payload_of(call.body, call.content_type)
-    genuine = _genuine(call, repositories_told(webhooks.names_of(payload), call.name))
+    names = webhooks.names_of(payload)
+    told = once(("told", names, call.name), lambda: repositories_told(names, call.name))
+    genuine = _genuine(call, told)
     event = signatures.event_of(call.forge, call.headers)
     if event in webhooks.PINGS:
         return Answer(status=200, data={"answer": "pong"})
@@ -85,7 +88,7 @@ def _genuine(call: Call, repositories: list[Repository]) -> list[Repository]:
 
 
 def _secrets(repository: Repository) -> tuple[str, str]:
-    return repository.webhook_secret, repository.webhook_secret_old
+    return once(("secrets", repository.pk), lambda: (repository.webhook_secret, repository.webhook_secret_old))
 
 
 @lru_cache(maxsize=1)
