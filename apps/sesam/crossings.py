@@ -53,7 +53,7 @@ def _unfollowed(
             if far:
                 text = (
                     f"“{shown(pipe.id)}” reads “{shown(dataset)}” by a source of type "
-                    f"{shown(str(pipe.value['source'].get('type')))!r}; only dataset and merge are carried between "
+                    f"“{shown(str(pipe.value['source'].get('type')))}”; only dataset and merge are carried between "
                     f"nodes, and “{shown(far[0][1].id)}” on {shown(far[0][0]) or 'the master'} writes it."
                 )
                 told.append(Problem(file=pipe.file, text=text, is_error=False))

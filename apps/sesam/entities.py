@@ -55,7 +55,7 @@ def _value_problems(value: Json, path: str, folder: str) -> Iterator[Problem]:
         what = "a list; a file holds one entity" if isinstance(value, list) else "no JSON object"
         yield Problem(file=path, text=f"This is {what}.", line=1)
         return
-    wrong = list(_identity_problems(value))
+    wrong = list(identity_faults(value))
     for text in wrong:
         yield Problem(file=path, text=text, line=1)
     if not wrong:
@@ -63,7 +63,8 @@ def _value_problems(value: Json, path: str, folder: str) -> Iterator[Problem]:
             yield Problem(file=path, text=text, line=1, is_error=False)
 
 
-def _identity_problems(value: Mapping[str, Json]) -> Iterator[str]:
+def identity_faults(value: Mapping[str, Json]) -> Iterator[str]:
+    """What keeps an object from being an entity, as sentences."""
     if "_id" not in value:
         yield "It has no _id."
     elif fault := _id_fault(value["_id"]):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Entity, Problem
+from apps.sesam.entities import identity_faults
 from apps.sesam.json_text import same
 from apps.sesam.templates import Parents, template_fill
 from apps.sesam.words import shown
@@ -121,22 +122,19 @@ class Growing:
         self.problems.append(Problem(file=template.file, text=text, is_error=False))
 
     def _add(self, template: TemplateFile, value: dict[str, Json], kinds: frozenset[str], replica: Replica) -> None:
-        identity = value.get("_id")
-        if not isinstance(identity, str) or not identity:
-            self._wrong(template, "What this template makes needs an _id that is a text.")
+        if faults := tuple(identity_faults(value)):
+            self._wrong(template, f"What this template makes is no entity. {' '.join(faults)}")
             return
-        entity = Entity(id=identity, value=value, file=template.file)
-        replica = Replica(
-            id=identity, template=replica.template, kind=entity.kind, extra=replica.extra,
-            inbound=replica.inbound, outbound=replica.outbound,
-        )  # fmt: skip
+        entity = Entity(id=value["_id"], value=value, file=template.file)
         if entity.kind not in kinds:
             known = " or ".join(sorted(kinds))
-            self._wrong(template, f"“{shown(identity)}” has the type {value.get('type')!r}; here it must be a {known}.")
-        elif identity in self.entities:
+            self._wrong(template, f"“{entity.id}” has the type “{value['type']}”; here {known} is needed.")
+            return
+        replica = replace(replica, id=entity.id, kind=entity.kind)
+        if entity.id in self.entities:
             self._collide(template, entity, replica)
         else:
-            self.entities[identity], self.replicas[identity] = entity, replica
+            self.entities[entity.id], self.replicas[entity.id] = entity, replica
 
     def _collide(self, template: TemplateFile, entity: Entity, replica: Replica) -> None:
         other = self.entities[entity.id]

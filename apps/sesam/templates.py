@@ -74,7 +74,7 @@ def _fill_object(value: Mapping[str, Json], parents: Parents, filled: Filled) ->
     for key, item in value.items():
         name = _text(_fill_text(key, parents, filled)) if "#" in key else key
         if name in result:
-            filled.unfound.append(Unfound(placeholder=key, why=f"the key {name!r} is there already"))
+            filled.unfound.append(Unfound(placeholder=key, why=f"the key “{name}” is there already"))
         result[name] = _fill(item, parents, filled)
     return result
 
@@ -121,7 +121,7 @@ def _looked_up(name: str, path: str, parents: Parents) -> tuple[Json, str]:
     if pipe is None:
         return _NOTHING, f"there is no {'inbound' if name.startswith('IN') else 'outbound'} pipe here"
     found = _at(pipe, path)
-    return found, f"pipe {pipe.get('_id')!r} has nothing at {path}" if found is _NOTHING else ""
+    return found, f"pipe “{pipe.get('_id')}” has nothing at {path}" if found is _NOTHING else ""
 
 
 def _at(value: Json, path: str) -> Json:

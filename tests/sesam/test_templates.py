@@ -70,8 +70,8 @@ def test_fill(template: Any, filled: Any) -> None:
 @pytest.mark.parametrize(
     ("template", "placeholder", "why"),
     [
-        (IN.format("source.gone"), IN.format("source.gone"), "pipe 'orders' has nothing at source.gone"),
-        ("x " + OUT.format("a.b"), OUT.format("a.b"), "pipe 'billing' has nothing at a.b"),
+        (IN.format("source.gone"), IN.format("source.gone"), "pipe “orders” has nothing at source.gone"),
+        ("x " + OUT.format("a.b"), OUT.format("a.b"), "pipe “billing” has nothing at a.b"),
         (IN.format("source.columns.2"), IN.format("source.columns.2"), "nothing at source.columns.2"),
         (IN.format("source.columns.-1"), IN.format("source.columns.-1"), "nothing at"),
         (IN.format("source.limit.x"), IN.format("source.limit.x"), "nothing at"),
@@ -86,7 +86,7 @@ def test_fill(template: Any, filled: Any) -> None:
         ("x-#REPLACE_ID##", "#REPLACE_ID##", "is written ##NAME##"),
         ("##INBOUND_PARENT_PIPE._id", "##INBOUND_PARENT_PIPE._id", "is written ##NAME##"),
         ({"##GONE##": 1}, "##GONE##", "no such placeholder"),
-        ({"a": 1, IN.format("metadata.none"): 1, "null": 2}, "null", "the key 'null' is there already"),
+        ({"a": 1, IN.format("metadata.none"): 1, "null": 2}, "null", "the key “null” is there already"),
     ],
 )
 def test_found_nothing(template: Any, placeholder: str, why: str) -> None:
