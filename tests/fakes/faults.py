@@ -8,7 +8,10 @@ from fnmatch import fnmatchcase
 
 # Before the work: nothing was done. After it: all was done, and the answer suffers.
 BEFORE = {"reset_before", "html_502", "never", "redirect", "status"}
-AFTER = {"reset_after", "half_body", "half_chunk", "html_502_after", "never_after", "slow", "garbage", "gzip_bomb", "zip_bomb", "endless"}  # fmt: skip
+AFTER = {
+    "reset_after", "half_body", "half_chunk", "html_502_after", "never_after", "slow", "garbage", "gzip_bomb",
+    "zip_bomb", "endless",
+}  # fmt: skip
 ALIASES = {"retry_after": "status:429"}
 
 

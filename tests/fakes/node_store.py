@@ -18,8 +18,9 @@ FOLDERS = {"pipe": "pipes", "system": "systems"}
 PROPERTIES = {
     "_id", "type", "source", "sink", "transform", "pump", "metadata", "description", "comment", "name", "enabled",
     "add_namespaces", "namespaced_identifiers", "namespaces", "batch_size", "compaction", "url_pattern", "verify_ssl",
-    "authentication", "username", "password", "host", "port", "database", "operations", "headers", "jwt_token", "docker",
-    "task_manager", "global_defaults", "exclude_completeness", "reprocessing_policy", "remove_namespaces", "initial_datasets",
+    "authentication", "username", "password", "host", "port", "database", "operations", "headers", "jwt_token",
+    "docker", "task_manager", "global_defaults", "exclude_completeness", "reprocessing_policy", "remove_namespaces",
+    "initial_datasets",
 }  # fmt: skip
 
 Json = Any

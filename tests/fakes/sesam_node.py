@@ -110,7 +110,7 @@ class FakeNode(WireServer):
         if parts[:1] != ["api"]:
             return _json(NOT_FOUND, 404)
         call = getattr(self, f"_{parts[1].replace('-', '_')}" if len(parts) > 1 else "_root", None)
-        if call is None or len(parts) > 1 and parts[1] not in CALLS:
+        if call is None or (len(parts) > 1 and parts[1] not in CALLS):
             return _json(NOT_FOUND, 404)
         with self.store.lock:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -141,10 +142,8 @@ class WireServer:
         finally:
             with self._lock:
                 self._kept.discard(connection)
-            try:
+            with contextlib.suppress(OSError):
                 connection.close()
-            except OSError:
-                pass
 
 
 class _Handler(BaseHTTPRequestHandler):
