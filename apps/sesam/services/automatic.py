@@ -19,7 +19,7 @@ from apps.runs.models import Cause, Run
 from apps.runs.services import run_active_on
 from apps.runs.states import RunState
 from apps.sesam.models import ApplyMode, Node, Sync, SyncAction
-from apps.sesam.selectors import fed_by
+from apps.sesam.selectors import branch_of, fed_by
 from apps.sesam.services.look import verify_request
 from apps.sesam.services.rules import BY_ITSELF
 from apps.sesam.services.sync import sync_request
@@ -56,14 +56,14 @@ def sync_automatic(
     """A run that brings `commit`, or the memory that it is wanted. `why` is kept as who or what is behind it."""
     if node.auto_paused_at is not None:
         return _nothing(node, f"automatic applying is paused: {node.auto_paused_reason}")
-    Node.objects.filter(pk=node.pk).update(wanted_commit=commit, wanted_at=timezone.now())
-    active = run_active_on(node.pk)
-    if active is not None:
-        return _remembered(node, active, commit)
-    waiting = _waiting_replaced(node, commit)
-    if waiting is not None:
-        return SyncOutcome(node=node, run=waiting, text=f"run #{waiting.pk} waits, now with {commit[:8]}")
-    return _start(node, commit, automatic_actor(node, cause, why, address), cause)
+    return _coalesced(node, commit, branch_of(node), automatic_actor(node, cause, why, address), cause)
+
+
+def sync_fed(*, node: Node, commit: str, ref: str, actor: Actor, cause: Cause) -> SyncOutcome:
+    """The same for a node that its master feeds, in the name of the one who asked for the master's run."""
+    if node.auto_paused_at is not None and cause in BY_ITSELF:
+        return _nothing(node, f"automatic applying is paused: {node.auto_paused_reason}")
+    return _coalesced(node, commit, ref, actor, cause)
 
 
 def sync_wanted(*, node: Node, attempted: str) -> Sync | None:
@@ -88,9 +88,21 @@ def automatic_actor(node: Node, cause: Cause, why: str, address: str = "") -> Ac
     return Actor(user=node.sync_as, door=door, address=address, behind=why)
 
 
-def _start(node: Node, commit: str, actor: Actor, cause: Cause) -> SyncOutcome:
+def _coalesced(node: Node, commit: str, ref: str, actor: Actor, cause: Cause) -> SyncOutcome:
+    """A run, or the memory that one is wanted, which is noted first: whoever ends meanwhile finds it."""
+    Node.objects.filter(pk=node.pk).update(wanted_commit=commit, wanted_at=timezone.now())
+    active = run_active_on(node.pk)
+    if active is not None:
+        return _remembered(node, active, commit)
+    waiting = _waiting_replaced(node, commit)
+    if waiting is not None:
+        return SyncOutcome(node=node, run=waiting, text=f"run #{waiting.pk} waits, now with {commit[:8]}")
+    return _start(node, commit, ref, actor, cause)
+
+
+def _start(node: Node, commit: str, ref: str, actor: Actor, cause: Cause) -> SyncOutcome:
     try:
-        run = _requested(node, commit, actor, cause)
+        run = _requested(node, commit, ref, actor, cause)
     except Conflict:
         # Another run took the place between the look and the insert: its end will look at the memory.
         active = run_active_on(node.pk)
@@ -105,11 +117,11 @@ def _start(node: Node, commit: str, actor: Actor, cause: Cause) -> SyncOutcome:
     return SyncOutcome(node=node, run=run, text=f"run #{run.pk} {text}")
 
 
-def _requested(node: Node, commit: str, actor: Actor, cause: Cause) -> Run:
+def _requested(node: Node, commit: str, ref: str, actor: Actor, cause: Cause) -> Run:
     if node.is_ci:
-        sync = verify_request(node=node, actor=actor, cause=cause, commit=commit)
+        sync = verify_request(node=node, actor=actor, cause=cause, ref=ref, commit=commit)
     else:
-        sync = sync_request(node=node, actor=actor, cause=cause, commit=commit, when_open=True)
+        sync = sync_request(node=node, actor=actor, cause=cause, ref=ref, commit=commit, when_open=True)
     assert sync.run is not None
     return sync.run
 

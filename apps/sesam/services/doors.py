@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apps.sesam.client import NodeClient
+from apps.sesam.patience import Patience
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apps.sesam.client import NodeClient, Patience
     from apps.sesam.models import Node
 
-PAYING = None
+WORKING = Patience()
+# A run that puts something right has about a minute and a half in all: see pipeline/session.py.
+UNDOING = Patience(read=15.0, write=30.0, total=40.0, limit=40.0)
+# In a worker, whose task is killed after 50 seconds; checks come again.
+PAYING = Patience(read=8.0, write=10.0, total=10.0, tries=1, limit=10.0)
 
 
 def node_opened(
-    node: Node, *, patience: Patience | None = None, pause: Callable[[float, str], None] | None = None
+    node: Node, *, patience: Patience = WORKING, pause: Callable[[float, str], None] | None = None
 ) -> NodeClient:
     """The node's client, to be closed by its caller. `pause(seconds, why)` replaces waiting, and may raise."""
-    from apps.sesam.client import NodeClient
-
     return NodeClient.of(node, patience=patience, pause=pause)

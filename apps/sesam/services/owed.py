@@ -18,7 +18,7 @@ from apps.runs.services import run_active_on
 from apps.runs.states import ENDED
 from apps.sesam.journal import journal_open
 from apps.sesam.models import Node, Sync
-from apps.sesam.services.doors import PAYING, node_opened
+from apps.sesam.services import doors
 from apps.sesam.services.state import node_state_set
 from apps.sesam.services.undo import left_settled
 from apps.sesam.states import NodeState
@@ -53,7 +53,7 @@ def owed_pay(*, node: Node) -> bool:
             return False
         fresh = Node.objects.select_related("owed__before", "owed__wanted", "owed__run").get(pk=node.pk)
         try:
-            with node_opened(fresh, patience=PAYING) as client:
+            with doors.node_opened(fresh, patience=doors.PAYING) as client:
                 return debt_paid(fresh, client, _teller(fresh.owed))
         except PanelError as error:
             logger.warning("%s: what is owed to it could not be put back: %s", fresh.name, error)
@@ -76,10 +76,9 @@ def debt_paid(node: Node, client: NodeClient, note: Callable[[str], None]) -> bo
     return True
 
 
-def payers_awaited(node: Node, wait: Callable[[float, str], None]) -> None:
-    """Return when nobody pays on this node any more. For its active run: from now on nobody begins to."""
-    while Lease.objects.filter(name=_lease(node), expires_at__gt=timezone.now()).exists():
-        wait(0.5, "What an earlier run left is being put right.")
+def payer_at_work(node: Node) -> bool:
+    """Whether somebody puts something right on this node just now. Once none does, none begins during an active run."""
+    return Lease.objects.filter(name=_lease(node), expires_at__gt=timezone.now()).exists()
 
 
 @contextmanager

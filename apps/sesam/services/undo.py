@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from apps.sesam.errors import NodeError, NodeRefused
+from apps.sesam.errors import NodeError, NodeFault, NodeRefused
 from apps.sesam.journal import journal_mark, journal_open
 from apps.sesam.json_text import same
 from apps.sesam.models import Node, SyncAction
@@ -17,10 +17,10 @@ from apps.sesam.rules import Rules
 from apps.sesam.services.snapshots import snapshot_take
 from apps.sesam.services.writes import Found, written
 from apps.sesam.storage import configuration_keep, configuration_of
+from apps.sesam.words import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from apps.sesam.client import NodeClient
     from apps.sesam.configuration import Configuration, Entity
@@ -37,13 +37,13 @@ def sync_undo(*, client: NodeClient, sync: Sync, note: Note) -> str:
     Never raises for what the node does: what could not be put back is marked as owed.
     """
     assert sync.before is not None
-    before, group = configuration_of(sync.before), _rules(sync).config_group
+    back = _Back(client, configuration_of(sync.before), _rules(sync).config_group, note)
     wrong: dict[str, NodeError] = {}
     for _ in range(PASSES):
         wrong = {}
         for entry in journal_open(sync):
             try:
-                _UNDO[entry["what"]](client, before, group, entry, note)
+                back.put(entry)
             except NodeError as error:
                 note(f"Undo of {entry['what']}: {error}")
                 wrong[entry["what"]] = error
@@ -100,52 +100,65 @@ def entities_differing(one: Mapping[str, Entity], other: Mapping[str, Entity]) -
     return sorted(differing)
 
 
-def _configuration_back(client: NodeClient, before: Configuration, group: str, entry: Any, note: Note) -> None:
-    def there() -> Found:
-        now = client.configuration(group=group).configuration
-        return Found.ARRIVED if entities_same(now.entities, before.entities) else Found.AS_BEFORE
+@dataclass(frozen=True)
+class _Back:
+    """One undo: to `before`, of which `group` is the configuration group."""
 
-    if there() is Found.ARRIVED:
-        note("Configuration: the node has what it had before.")
-        return
-    note(f"Configuration: putting back {len(before.entities)} entities.")
-    written(partial(client.configuration_put, before.entities.values(), group=group), there, note)
-    if there() is not Found.ARRIVED:
-        raise NodeError("The configuration that was put back does not read back as it was sent.")
-    note("Configuration: put back, and read back.")
+    client: NodeClient
+    before: Configuration
+    group: str
+    note: Note
 
+    def put(self, entry: dict[str, Any]) -> None:
+        """What this entry of the journal wrote. Raises NodeError."""
+        {"configuration": self._configuration, "variables": self._variables, "secrets": self._secrets}[entry["what"]](
+            entry
+        )
 
-def _variables_back(client: NodeClient, before: Configuration, group: str, entry: Any, note: Note) -> None:
-    assert before.variables is not None
-    variables = dict(before.variables)
+    def _configuration(self, _entry: dict[str, Any]) -> None:
+        if self._configuration_there() is Found.ARRIVED:
+            self.note("Configuration: the node has what it had before.")
+            return
+        entities = self.before.entities.values()
+        self.note(f"Configuration: putting back {len(entities)} entities.")
+        send = partial(self.client.configuration_put, entities, group=self.group)
+        written(send, self._configuration_there, self.note)
+        if self._configuration_there() is not Found.ARRIVED:
+            raise NodeFault("The configuration that was put back does not read back as it was sent.")
+        self.note("Configuration: put back, and read back.")
 
-    def there() -> Found:
-        return Found.ARRIVED if same(client.variables(), variables) else Found.AS_BEFORE
+    def _configuration_there(self) -> Found:
+        now = self.client.configuration(group=self.group).configuration
+        return Found.ARRIVED if entities_same(now.entities, self.before.entities) else Found.AS_BEFORE
 
-    if there() is Found.ARRIVED:
-        note("Variables: the node has what it had before.")
-        return
-    written(partial(client.variables_put, variables), there, note)
-    if there() is not Found.ARRIVED:
-        raise NodeError("The variables that were put back do not read back as they were sent.")
-    note(f"Variables: {len(variables)} put back, and read back.")
+    def _variables(self, _entry: dict[str, Any]) -> None:
+        if self._variables_there() is Found.ARRIVED:
+            self.note("Variables: the node has what it had before.")
+            return
+        variables = dict(self.before.variables or {})
+        written(partial(self.client.variables_put, variables), self._variables_there, self.note)
+        if self._variables_there() is not Found.ARRIVED:
+            raise NodeFault("The variables that were put back do not read back as they were sent.")
+        self.note(f"Variables: {len(variables)} put back, and read back.")
 
+    def _variables_there(self) -> Found:
+        there = same(self.client.variables(), dict(self.before.variables or {}))
+        return Found.ARRIVED if there else Found.AS_BEFORE
 
-def _secrets_back(client: NodeClient, before: Configuration, group: str, entry: Any, note: Note) -> None:
-    new, overwritten = set(entry.get("names", ())), entry.get("overwritten", ())
-    for name in sorted(new & client.secrets()):
-        written(partial(client.secret_delete, name), partial(_secret_gone, client, name), note)
-    if new:
-        note(f"Secrets: {len(new)} that it did not have before are deleted: {', '.join(sorted(new))}.")
-    if overwritten:
-        note(f"Secrets: {len(overwritten)} may have new values, which cannot be put back: {', '.join(overwritten)}.")
+    def _secrets(self, entry: dict[str, Any]) -> None:
+        new, overwritten = entry.get("names", []), entry.get("overwritten", [])
+        for name in sorted(self.client.secrets().intersection(new)):
+            written(partial(self.client.secret_delete, name), partial(self._secret_gone, name), self.note)
+        if new:
+            self.note(f"Secrets: {len(new)} that it did not have before are deleted: {some(new, 20)}.")
+        if overwritten:
+            text = (
+                f"Secrets: {len(overwritten)} may have new values, which cannot be put back: {some(overwritten, 20)}."
+            )
+            self.note(text)
 
-
-def _secret_gone(client: NodeClient, name: str) -> Found:
-    return Found.AS_BEFORE if name in client.secrets() else Found.ARRIVED
-
-
-_UNDO = {"configuration": _configuration_back, "variables": _variables_back, "secrets": _secrets_back}
+    def _secret_gone(self, name: str) -> Found:
+        return Found.AS_BEFORE if name in self.client.secrets() else Found.ARRIVED
 
 
 def _holds(sync: Sync, owed: list[str]) -> str:
