@@ -30,6 +30,14 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         ),
     ),
     (
+        "Sesam",
+        (
+            Entry("Nodes", "sesam.Node", "hub"),
+            Entry("Syncs", "sesam.Sync", "sync"),
+            Entry("Secret stores", "sesam.SecretStore", "password"),
+        ),
+    ),
+    (
         "Code",
         (
             Entry("Repositories", "repos.Repository", "account_tree"),

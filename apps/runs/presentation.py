@@ -35,6 +35,7 @@ TONES: dict[RunState, str] = {
 # Where people act on a kind of subject. The pages belong to apps above this one, hence names and not imports.
 _SUBJECT_PAGES = {
     "environment": "admin:environments_environment_control",
+    "node": "admin:sesam_node_control",
     "repository": "admin:repos_repository_page",
 }
 
