@@ -78,7 +78,7 @@ class SecretStoreAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SecretStore]:
         rows: QuerySet[SecretStore] = super().get_queryset(request)
-        return rows.annotate(used_by=Count("node", distinct=True))
+        return rows.annotate(used_by=Count("nodes", distinct=True))
 
     @admin.display(description="Store", ordering="name")
     def store(self, row: SecretStore) -> str:
