@@ -116,7 +116,7 @@ def configuration_read(files: Mapping[str, bytes]) -> Configuration:
         if value is None:
             unknown.append(name.removeprefix("unknown/"))
             continue
-        entity = Entity(id=value["_id"], value=value)
+        entity = Entity(id=str(value["_id"]), value=value)
         if entity.id in entities:
             raise BadArchive(f"has two entities with the _id {entity.id}.")
         entities[entity.id] = entity

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
+from http.client import IncompleteRead
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
     from apps.sesam.configuration import Entity, Json
     from apps.sesam.models import Node
+
+# urllib3 prints tracebacks for what our typed errors say in a sentence.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 LONGEST_ETAG = 200  # characters; a longer one is not worth keeping
@@ -201,7 +206,7 @@ class NodeClient:
         return Download(self.address, etag=etag, digest=files_digest(files), size=len(answer.body), files=files)
 
     def _object(self, answer: Answer) -> dict[str, Json]:
-        return self._read(answer, dict)
+        return dict(self._read(answer, dict))
 
     def _names(self, answer: Answer) -> frozenset[str]:
         return frozenset(str(one) for one in self._read(answer, (list, dict)))
@@ -244,7 +249,7 @@ class NodeClient:
         try:
             with watch.running():
                 answer = self._exchange(call, watch)
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError, IncompleteRead) as error:
             raise _Failed(self._broken(call, watch, error)) from None
         if failure := failure_of(call, answer, self.address):
             raise _Failed(failure)
@@ -266,8 +271,8 @@ class NodeClient:
         with contextlib.closing(response):
             watch.began = True
             body = self._body(call, response)
-            if watch.expired:  # what was cut off may look complete where no length was announced
-                raise requests.Timeout
+            if watch.expired or (call.changes and not _says_its_end(response)):
+                raise IncompleteRead(body)  # what was cut off may look complete
         if response.status_code >= 300:
             body = body.replace(self._token.encode(), b"...")
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -292,7 +297,7 @@ class NodeClient:
         if not watch.sent and (why := distrust(error)):
             return untrusted(self.address, why)
         why = f"it took longer than {watch.seconds:.3g} s" if watch.expired else reason(error)
-        return broken_off(call, self.address, why, sent=watch.sent, began=watch.began)
+        return broken_off(call, self.address, why, sent=watch.sent, began=watch.began and not watch.expired)
 
 
 class _Failed(Exception):
@@ -311,11 +316,11 @@ class _Adapter(HTTPAdapter):
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)  # type: ignore[no-untyped-call]
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
         manager.pool_classes_by_scheme = POOLS
         return manager
 
@@ -364,6 +369,11 @@ def _write(method: str, path: str, what: str, value: Mapping[str, Json]) -> Call
 def _runtime(pipe: dict[str, Json]) -> str:
     runtime = pipe.get("runtime")
     return str(runtime.get("state", "")) if isinstance(runtime, dict) else ""
+
+
+def _says_its_end(response: requests.Response) -> bool:
+    """Whether a cut would have been noticed. It is not where an answer ends with its connection, as in its head."""
+    return response.status_code in {204, 304} or bool({"Content-Length", "Transfer-Encoding"} & set(response.headers))
 
 
 def _sleep(seconds: float, _why: str) -> None:

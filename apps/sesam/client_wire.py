@@ -94,7 +94,7 @@ class _Watched(HTTPConnection):
                 watch.sent = False
 
     def send(self, data: Any) -> None:
-        if self.sock is None and self.auto_open:  # type: ignore[attr-defined]
+        if self.sock is None and self.auto_open:
             self.connect()
         if watch := _WATCH.get():
             watch.holds(self._handle)

@@ -284,8 +284,9 @@ def _fits(name: str) -> bool:
 
 def _is_alive(metadata: dict[str, Any]) -> bool:
     """Whether a secret's newest version still has a value: KV 2 lists the removed ones as well."""
-    newest = (metadata.get("versions") or {}).get(str(metadata.get("current_version")))
-    return bool(newest) and not newest.get("deletion_time") and not newest.get("destroyed")
+    versions: dict[str, dict[str, Any]] = metadata.get("versions") or {}
+    newest = versions.get(str(metadata.get("current_version")))
+    return newest is not None and not newest.get("deletion_time") and not newest.get("destroyed")
 
 
 def _chosen(held: dict[str, Any] | None, field: str) -> Any:

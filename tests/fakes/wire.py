@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 
@@ -254,6 +255,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n" % (len(answer.body) + 10) + answer.body)
         self._hang_up()
 
+    def _after_half_head(self, fault: Fault, answer: Answer) -> None:
+        self.wfile.write(f"HTTP/1.1 {answer.status} OK\r\nContent-Type: {answer.content_type}\r\nX-".encode())
+        self._hang_up()
+
     def _after_html_502_after(self, fault: Fault, answer: Answer) -> None:
         self._send(Answer(502, PROXY_PAGE, "text/html"))
 
@@ -272,15 +277,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(bytes([byte]))
 
     def _after_gzip_bomb(self, fault: Fault, answer: Answer) -> None:
-        body = gzip.compress(b"\0" * (300 << 20), 6)
-        self._send(Answer(200, body, answer.content_type, {"Content-Encoding": "gzip"}))
+        self._send(Answer(200, gzip_bomb(), answer.content_type, {"Content-Encoding": "gzip"}))
 
     def _after_zip_bomb(self, fault: Fault, answer: Answer) -> None:
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for number in range(30):
-                archive.writestr(f"pipes/{number}.conf.json", b" " * (10 << 20))
-        self._send(Answer(200, buffer.getvalue(), "application/zip"))
+        self._send(Answer(200, zip_bomb(), "application/zip"))
 
     def _after_endless(self, fault: Fault, answer: Answer) -> None:
         self.send_response(200)
@@ -311,3 +311,19 @@ def _reset(connection: socket.socket) -> None:
         os.close(connection.detach())
     except OSError:
         pass
+
+
+@cache
+def gzip_bomb() -> bytes:
+    """100 MB in 100 kB."""
+    return gzip.compress(b"\0" * (100 << 20), 1)
+
+
+@cache
+def zip_bomb() -> bytes:
+    """100 MB in ten files of 10 kB."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for number in range(10):
+            archive.writestr(f"pipes/{number}.conf.json", b" " * (10 << 20))
+    return buffer.getvalue()
