@@ -3,7 +3,7 @@
     panel ── web        uvicorn on a socket that the supervisor holds
           ├─ worker     django-q2's cluster, a session of its own
           ├─ clock      what is due, every second
-          └─ demo       an sshd for each of the demo's hosts
+          └─ demo       an sshd for each of the demo's hosts, a node for each of its nodes
 
 Signals go to the main process of each, never to a group: django-q2 hangs for ever otherwise. What does not
 end by its limit is killed with its whole session. Runners have sessions of their own and are never touched.

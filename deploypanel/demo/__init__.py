@@ -1,7 +1,8 @@
-"""A small fleet to try the panel with: three SSH servers on this machine, a repository, two environments.
+"""A small fleet to try the panel with: three SSH servers on this machine, two environments, three Sesam nodes.
 
 hosts.py    the SSH servers, their keys and folders
-shop.py     the Git repository and a working clone to push from
+sesam.py    the Sesam nodes, and what their repository holds
+shop.py     the Git repositories and working clones to push from
 rows.py     what is declared to the panel, through the same door as `manage.py apply`
 demo.py     all of it: load, start, status
 

@@ -13,7 +13,8 @@ from apps.repos.models import Repository
 from apps.repos.services import repository_fetch
 from deploypanel.demo.hosts import DemoHost, demo_hosts, hosts_make, privilege_folder_make
 from deploypanel.demo.rows import PEOPLE, rows_make
-from deploypanel.demo.shop import hook_write, shop_make
+from deploypanel.demo.sesam import COMMITS, CONF, DemoNode, demo_nodes, nodes_make
+from deploypanel.demo.shop import NAMES, hooks_write, repository_make, shop_make
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,9 @@ def demo_folder() -> Path:
 
 
 def demo_load(say: Callable[[str], None]) -> None:
-    """Make hosts, repository and rows; raises Conflict when the panel knows a repository `shop` already."""
-    if Repository.objects.filter(name="shop").exists():
-        raise Conflict("There is a repository called shop already: the demo's, or one of your own.")
+    """Make hosts, nodes, repositories and rows; raises Conflict when the panel knows one of these repositories."""
+    if known := Repository.objects.filter(name__in=NAMES).first():
+        raise Conflict(f"There is a repository called {known} already: the demo's, or one of your own.")
     folder = demo_folder()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -35,27 +36,32 @@ def demo_load(say: Callable[[str], None]) -> None:
         password = folder / f"{name}.password"
         password.write_text(secrets.token_urlsafe(9) + "\n", encoding="ascii")
         password.chmod(0o600)
-    rows_make(folder, hosts_make(folder))
-    repository_fetch(repository=Repository.objects.get(name="shop"))
+    nodes = nodes_make(folder)
+    if nodes:
+        repository_make(folder, "conf", CONF, COMMITS)
+    rows_make(folder, hosts_make(folder), nodes)
+    for repository in Repository.objects.filter(name__in=NAMES):
+        repository_fetch(repository=repository)
     for line in demo_guide():
         say(line)
 
 
-def demo_prepare() -> list[DemoHost]:
-    """The demo's hosts, ready to be started, when there is a demo. The panel may listen elsewhere than before."""
+def demo_prepare() -> list[DemoHost | DemoNode]:
+    """The demo's hosts and nodes, ready to be started, if any. The panel may listen elsewhere than before."""
     hosts = demo_hosts(demo_folder())
     if hosts:
         privilege_folder_make()
-        hook_write(demo_folder())
-    return hosts
+        hooks_write(demo_folder())
+    return [*hosts, *demo_nodes(demo_folder())]
 
 
 def demo_status() -> list[dict[str, object]]:
-    """Each host with its port, its folder, and whether it answers."""
-    hosts = demo_hosts(demo_folder())
-    if not hosts:
+    """Each host and node with its port, what it has, and whether it answers."""
+    folder = demo_folder()
+    servers: list[DemoHost | DemoNode] = [*demo_hosts(folder), *demo_nodes(folder)]
+    if not servers:
         raise PanelError("There is no demo here: manage.py demo load")
-    return [{"name": host.name, "port": host.port, "disk": str(host.disk), "up": host.is_up} for host in hosts]
+    return [{"name": one.name, "port": one.port, "disk": str(one.disk), "up": one.is_up} for one in servers]
 
 
 def demo_guide() -> list[str]:
@@ -67,4 +73,15 @@ def demo_guide() -> list[str]:
         f"  sign in also as    {'   '.join(people)}",
         f"  a push deploys     cd {folder / 'shop'} && git commit --allow-empty -m 'Try it' && git push",
         f"  what a host has    ls {folder / 'web1' / 'disk' / 'srv'}",
+        *_nodes_guide(folder),
+    ]
+
+
+def _nodes_guide(folder: Path) -> list[str]:
+    if not demo_nodes(folder):
+        return ["The Sesam nodes were left out: they run from the tests' folder, which is not here."]
+    return [
+        f"Sesam nodes: {', '.join(node.name for node in demo_nodes(folder))}; they follow {folder / 'conf.git'}.",
+        "  what would change  manage.py sesam plan main",
+        f"  a push syncs dev   cd {folder / 'conf'}, change a pipe, commit and push",
     ]

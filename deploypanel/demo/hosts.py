@@ -90,7 +90,7 @@ def demo_hosts(folder: Path) -> list[DemoHost]:
 
 def hosts_make(folder: Path) -> list[DemoHost]:
     """Keys, folders and configurations. Ports are chosen once, so that they stay what the panel was told."""
-    user, ports = getpass.getuser(), iter(_free_ports(len(NAMES)))
+    user, ports = getpass.getuser(), iter(free_ports(len(NAMES), FIRST_PORT))
     keygen(folder / "id_ed25519", "deploypanel demo")
     authorized = folder / "authorized_keys"
     authorized.write_text((folder / "id_ed25519.pub").read_text(encoding="ascii"), encoding="ascii")
@@ -136,9 +136,10 @@ def privilege_folder_make() -> None:
         Path("/run/sshd").mkdir(mode=0o755, parents=True, exist_ok=True)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int, first: int) -> list[int]:
+    """So many loopback ports from the first on that nobody listens on now. Raises InputError."""
     found: list[int] = []
-    for port in range(FIRST_PORT, FIRST_PORT + 5000):
+    for port in range(first, first + 5000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -147,4 +148,4 @@ def _free_ports(count: int) -> list[int]:
         found.append(port)
         if len(found) == count:
             return found
-    raise InputError("No free loopback ports were found for the demo's hosts.")
+    raise InputError("No free loopback ports were found for the demo.")

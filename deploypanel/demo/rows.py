@@ -10,16 +10,18 @@ import yaml
 from apps.access.actor import Actor, Door
 from apps.access.examples import OFFICE
 from deploypanel.declaration.apply import declaration_apply
+from deploypanel.demo.sesam import sections
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from deploypanel.demo.hosts import DemoHost
+    from deploypanel.demo.sesam import DemoNode
 
 PEOPLE = ("alice", "bob")
 
 
-def declaration(folder: Path, hosts: list[DemoHost]) -> dict[str, Any]:
+def declaration(folder: Path, hosts: list[DemoHost], nodes: list[DemoNode]) -> dict[str, Any]:
     """The whole demo as a declaration; file names are relative to the demo's folder."""
     return {
         "ssh_keys": [{"name": "demo", "private_key_file": "id_ed25519"}],
@@ -36,24 +38,24 @@ def declaration(folder: Path, hosts: list[DemoHost]) -> dict[str, Any]:
             for host in hosts
         ],
         "clusters": [{"name": "blue", "hosts": ["web1", "web2"]}, {"name": "green", "hosts": ["web3"]}],
-        "repositories": [
-            {
-                "name": "shop",
-                "url": (folder / "shop.git").as_uri(),
-                "webhook_secret_file": _SECRET,
-                "owners": ["alice"],
-            }
-        ],
+        "repositories": [_repository(folder, name) for name in ("shop", *(["conf"] if nodes else []))],
         "environments": [_staging(folder), _prod(folder)],
         "users": [
-            _person("alice", {"shop/staging": "deploy", "shop/prod": "deploy_in_hours"}),
-            _person("bob", {"shop/staging": "deploy", "shop/prod": "view"}),
+            _person("alice", {"shop/staging": "deploy", "shop/prod": "deploy_in_hours"}, nodes, "sync"),
+            _person("bob", {"shop/staging": "deploy", "shop/prod": "view"}, nodes, "view"),
             {"name": "auto", "grants": [{"environment": "shop/staging", "permission": "deploy"}]},
         ],
+        **sections(nodes),
     }
 
 
-_SECRET = "shop.git/hooks/deploypanel.secret"  # noqa: S105 - a file's name
+def _repository(folder: Path, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "url": (folder / f"{name}.git").as_uri(),
+        "webhook_secret_file": f"{name}.git/hooks/deploypanel.secret",
+        "owners": ["alice"],
+    }
 
 
 def _staging(folder: Path) -> dict[str, Any]:
@@ -85,15 +87,17 @@ def _prod(folder: Path) -> dict[str, Any]:
     }
 
 
-def _person(name: str, grants: dict[str, str]) -> dict[str, Any]:
-    rights = [{"environment": path, "permission": right} for path, right in grants.items()]
+def _person(name: str, grants: dict[str, str], nodes: list[DemoNode], right: str) -> dict[str, Any]:
+    """Everybody may sync `dev`; `right` is what this person may do with the other nodes."""
+    rights = [{"environment": path, "permission": permission} for path, permission in grants.items()]
+    rights += [{"node": node.name, "permission": "sync" if node.name == "dev" else right} for node in nodes]
     return {"name": name, "password_file": f"{name}.password", "staff": True, "grants": rights}
 
 
-def rows_make(folder: Path, hosts: list[DemoHost]) -> None:
+def rows_make(folder: Path, hosts: list[DemoHost], nodes: list[DemoNode]) -> None:
     """Write the declaration beside the demo, and apply it as an operator would."""
     path = folder / "demo.yaml"
-    text = yaml.safe_dump(declaration(folder, hosts), sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(declaration(folder, hosts, nodes), sort_keys=False, allow_unicode=True, width=110)
     path.write_text(f"# What `manage.py demo load` has applied; try `manage.py dump`.\n{text}", encoding="utf-8")
     operator = Actor(user=None, door=Door.COMMAND)
     declaration_apply(data=path.read_bytes(), file=str(path), folder=folder, actor=operator)

@@ -1,4 +1,4 @@
-"""The demo's repository: a bare one with some history, and a working clone to push from."""
+"""The demo's repositories: bare ones with some history, and a working clone of each to push from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -13,6 +14,10 @@ from apps.access.errors import InputError
 from apps.repos.post_receive import post_receive_script
 from apps.runs.process import environment, run
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAMES = ("shop", "conf")
 SITE = Path(__file__).parent / "site"
 # One folder of `site` on top of the other is one commit after the other.
 COMMITS = (
@@ -25,7 +30,12 @@ COMMITS = (
 
 def shop_make(folder: Path) -> None:
     """`shop.git` with its history and its hook, and the clone `shop`."""
-    bare, clone = folder / "shop.git", folder / "shop"
+    repository_make(folder, "shop", SITE, COMMITS)
+
+
+def repository_make(folder: Path, name: str, content: Path, commits: Sequence[tuple[str, str, str]]) -> None:
+    """A repository and its clone, with a commit for each part of the content: (part, author, subject)."""
+    bare, clone = folder / f"{name}.git", folder / name
     for old in (bare, clone):
         shutil.rmtree(old, ignore_errors=True)
     git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
@@ -34,22 +44,24 @@ def shop_make(folder: Path) -> None:
     # Who pushes from here is the one who tries the demo; without a name of theirs git would refuse to commit.
     git("config", "user.name", "Demo", at=clone)
     git("config", "user.email", "demo@shop.example", at=clone)
-    for age, (part, author, subject) in zip(range(len(COMMITS), 0, -1), COMMITS, strict=True):
-        shutil.copytree(SITE / part, clone, dirs_exist_ok=True)
+    for age, (part, author, subject) in zip(range(len(commits), 0, -1), commits, strict=True):
+        shutil.copytree(content / part, clone, dirs_exist_ok=True)
         git("add", "--all", at=clone)
         _commit(clone, author, subject, datetime.now(UTC) - timedelta(days=age))
     git("push", "--quiet", "--set-upstream", "origin", "main", at=clone)
     secret = bare / "hooks" / "deploypanel.secret"
     secret.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
     secret.chmod(0o600)
-    hook_write(folder)
+    hooks_write(folder)
 
 
-def hook_write(folder: Path) -> None:
+def hooks_write(folder: Path) -> None:
     """The hook that the panel offers for every repository, told where this panel listens now."""
-    hook = folder / "shop.git" / "hooks" / "post-receive"
-    hook.write_text(post_receive_script("shop", panel_address()), encoding="utf-8")
-    hook.chmod(0o755)
+    for name in NAMES:
+        hook = folder / f"{name}.git" / "hooks" / "post-receive"
+        if hook.parent.exists():
+            hook.write_text(post_receive_script(name, panel_address()), encoding="utf-8")
+            hook.chmod(0o755)
 
 
 def panel_address() -> str:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Command(PanelCommand):
-    help = "A small fleet on this machine to try the panel with: three SSH servers, a repository, two environments."
+    help = "A small fleet on this machine to try the panel with: three SSH servers and three Sesam nodes."
     examples = """
         manage.py demo load
         manage.py demo status
-        manage.py demo start      its hosts alone; `manage.py panel` starts them too
+        manage.py demo start      its hosts and nodes alone; `manage.py panel` starts them too
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -34,9 +34,10 @@ class Command(PanelCommand):
 
     def _start(self, options: dict[str, Any]) -> None:
         demo_status()  # says so when there is none
-        hosts = demo_prepare()
+        servers = demo_prepare()
         data = Path(settings.DATA_DIR)
-        ready = f"The demo's hosts listen on ports {', '.join(str(host.port) for host in hosts)} (Ctrl-C stops them)."
+        ports = ", ".join(str(one.port) for one in servers)
+        ready = f"The demo's hosts and nodes listen on ports {ports} (Ctrl-C stops them)."
         Supervisor(data, demo_programs(), self.stdout.write, ready=lambda: self.stdout.write(ready)).run()
 
     def _status(self, options: dict[str, Any]) -> None:
