@@ -33,7 +33,7 @@ VOID = timedelta(minutes=2)  # after which a claim is nobody's: its worker was k
 AHEAD = 5  # seconds that nodes of a repository wait for each other at most, so that it is asked once for all
 BATCH = 100  # nodes of one task
 LONGEST_PAUSE = 600  # seconds between two looks at a node that does not answer
-TASK_LIMIT = 60  # seconds; a check ends by itself long before (check.py)
+TASK_LIMIT = 100  # seconds; a check ends by itself before (check.py), and no claim outlives it
 
 
 class Due(NamedTuple):
