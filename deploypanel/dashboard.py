@@ -23,6 +23,8 @@ from apps.repos.models import Repository
 from apps.runs.notices import Badge, is_unprotected
 from apps.runs.selectors import runs_unfinished, runs_visible
 from apps.runs.states import UNSUCCESSFUL, RunState
+from apps.sesam.selectors import nodes_visible
+from deploypanel.node_board import NodeBoard, node_board, node_tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from apps.runs.models import Run
+    from apps.sesam.models import Node
 
 RECENT = 8
 HELD = {"Frozen", "Closed", "Auto-deploy paused"}
@@ -59,6 +62,7 @@ class Board:
     """The start page for one person."""
 
     rows: tuple[Row, ...]
+    nodes: NodeBoard
     recent: tuple[Run, ...]
     freezes: tuple[Freeze, ...]  # the global ones: they stand above the board
 
@@ -68,12 +72,20 @@ class Board:
 
     @property
     def figures(self) -> list[tuple[int, str]]:
+        return (self._environment_figures() if self.rows else []) + (self._node_figures() if self.nodes.tiles else [])
+
+    def _node_figures(self) -> list[tuple[int, str]]:
+        busy = [] if self.rows else [(self.nodes.busy, "at work now")]
+        return [(len(self.nodes.tiles), "Sesam nodes"), *busy, (self.nodes.troubled, "nodes that need somebody")]
+
+    def _environment_figures(self) -> list[tuple[int, str]]:
         tiles = self.tiles
+        busy = sum(tile.run is not None for tile in tiles) + self.nodes.busy
         troubled = sum(tile.last is not None and tile.last.state in UNSUCCESSFUL for tile in tiles)
         held = sum(any(flag.text in HELD for flag in tile.flags) for tile in tiles)
         return [
             (len(tiles), "environments"),
-            (sum(tile.run is not None for tile in tiles), "at work now"),
+            (busy, "at work now"),
             (troubled, "last run failed"),
             (sum(any(flag.text == "Hosts differ" for flag in tile.flags) for tile in tiles), "with differing hosts"),
             (held, "frozen, closed or paused"),
@@ -83,13 +95,13 @@ class Board:
 def board_read(user: User) -> Board:
     """Everything on the start page that this person may see."""
     now = timezone.now()
-    environments = _environments(user)
+    environments, nodes = _environments(user), list(nodes_visible(user).select_related("repository", "hours"))
     deployments = Deployment.objects.in_bulk(
         {number for row in environments for number in (row.last_id, row.live_id) if number}  # type: ignore[attr-defined]
     )
     freezes = list(freezes_visible(user, now).select_related("subject"))
-    runs = _runs_active(environments)
-    closed = _hours_closed(environments, now)
+    runs = _runs_active([*environments, *nodes])
+    closed = _hours_closed([*environments, *nodes], now)
 
     def tile(row: Environment) -> Tile:
         live = deployments.get(row.live_id)  # type: ignore[attr-defined]
@@ -106,9 +118,9 @@ def board_read(user: User) -> Board:
         for repository, group in groupby(environments, key=lambda row: row.repository)
     )
     recent = runs_visible(user).order_by("-id")[:RECENT]
-    return Board(
-        rows=rows, recent=tuple(recent), freezes=tuple(freeze for freeze in freezes if freeze.subject_id is None)
-    )
+    tiles = [node_tile(row, run=runs.get(row.pk), flags=_held(row, freezes, closed)) for row in nodes]
+    everything = tuple(freeze for freeze in freezes if freeze.subject_id is None)
+    return Board(rows=rows, nodes=node_board(tiles), recent=tuple(recent), freezes=everything)
 
 
 def _environments(user: User) -> list[Environment]:
@@ -122,15 +134,15 @@ def _environments(user: User) -> list[Environment]:
     )
 
 
-def _runs_active(environments: Iterable[Environment]) -> dict[int, Run]:
-    """The run that holds each environment, with how many of its steps are behind it."""
-    runs = runs_unfinished(row.pk for row in environments).exclude(state=RunState.WAITING)
+def _runs_active(subjects: Iterable[Environment | Node]) -> dict[int, Run]:
+    """The run that holds each subject, with how many of its steps are behind it."""
+    runs = runs_unfinished(row.pk for row in subjects).exclude(state=RunState.WAITING)
     return {run.subject_id: run for run in runs if run.subject_id is not None}
 
 
-def _hours_closed(environments: Iterable[Environment], now: datetime) -> dict[int, str]:
+def _hours_closed(subjects: Iterable[Environment | Node], now: datetime) -> dict[int, str]:
     """Why each calendar is closed now, by its id; an open one is left out. Each is asked once."""
-    calendars = {row.hours.pk: row.hours for row in environments if row.hours is not None}
+    calendars = {row.hours.pk: row.hours for row in subjects if row.hours is not None}
     closed = {}
     for number, calendar in calendars.items():
         try:
@@ -142,12 +154,16 @@ def _hours_closed(environments: Iterable[Environment], now: datetime) -> dict[in
     return closed
 
 
-def _flags(row: Environment, freezes: Iterable[Freeze], closed: dict[int, str], now: datetime) -> Iterable[Badge]:
+def _held(row: Environment | Node, freezes: Iterable[Freeze], closed: dict[int, str]) -> Iterable[Badge]:
     reasons = [freeze.reason for freeze in freezes if freeze.subject_id in {None, row.pk, row.repository_id}]
     if reasons:
         yield Badge(text="Frozen", tone="bad", hint=" ".join(reasons))
     if row.hours_id in closed:
         yield Badge(text="Closed", tone="idle", hint=closed[row.hours_id])
+
+
+def _flags(row: Environment, freezes: Iterable[Freeze], closed: dict[int, str], now: datetime) -> Iterable[Badge]:
+    yield from _held(row, freezes, closed)
     if row.auto_deploy and row.auto_paused_at:
         yield Badge(text="Auto-deploy paused", tone="warn", hint=row.auto_paused_reason)
     if control.differs(row, now):
@@ -197,6 +213,7 @@ def first_steps() -> list[FirstStep]:
 REGIONS = {
     "start-figures": "panel/_figures.html",
     "start-board": "panel/_board.html",
+    "start-nodes": "panel/_nodes.html",
     "start-recent": "panel/_recent.html",
 }
 
@@ -204,7 +221,7 @@ REGIONS = {
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The admin index's context (UNFOLD's DASHBOARD_CALLBACK)."""
     board = board_read(request.user)  # type: ignore[arg-type]  # only people of the panel get here
-    empty = not board.rows
+    empty = not board.rows and not board.nodes.tiles
     superuser = bool(getattr(request.user, "is_superuser", False))
     return {
         **context,

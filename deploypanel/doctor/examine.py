@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from django.db import DatabaseError, connection
 
-from deploypanel.doctor import database, machine, processes, settings, subjects
+from deploypanel.doctor import database, machine, nodes, processes, settings, subjects
 from deploypanel.doctor.finding import Finding
 
 Examination = Callable[[], Iterator[Finding]]
@@ -28,6 +28,7 @@ WITH_DATABASE: tuple[Examination, ...] = (
     subjects.repositories,
     subjects.hosts,
     subjects.environments,
+    nodes.nodes,
 )
 
 

@@ -13,6 +13,7 @@ from apps.access.permissions import level_of
 from apps.environments.models import Environment, Host
 from apps.environments.selectors import hosts_of
 from apps.repos.models import Repository
+from apps.sesam.models import ApplyMode
 from deploypanel.doctor.finding import Finding
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ def repositories() -> Iterator[Finding]:
         if repository.fetch_error:
             remedy = f"manage.py repos fetch {repository.name}"
             yield Finding(about=about, text=f"cannot be fetched: {repository.fetch_error}", remedy=remedy)
-        automatic = repository.environments.filter(auto_deploy=True).exists()
-        if automatic and not repository.poll_interval and not is_set(repository, "webhook_secret"):
-            text = "deploys on push, but has neither a webhook secret nor a poll interval: no push is ever seen"
+        deploys = repository.environments.filter(auto_deploy=True).exists()
+        syncs = repository.nodes.filter(enabled=True, apply_mode=ApplyMode.PUSH).exists()
+        if (deploys or syncs) and not repository.poll_interval and not is_set(repository, "webhook_secret"):
+            does = "deploys" if deploys else "syncs nodes"
+            text = f"{does} on push, but has neither a webhook secret nor a poll interval: no push is ever seen"
             yield Finding(about=about, text=text, remedy="give it one of the two, on its page or in the declaration")
 
 
