@@ -13,7 +13,6 @@ from tests.fakes.sesam_node import FakeNode
 from tests.sesam.engine import (
     METADATA,
     Setting,
-    carried_out,
     log_of,
     pipe,
     setting_made,

@@ -92,7 +92,7 @@ def _secrets(session: Session) -> None:
             return
         there = session.before.secrets or frozenset()
         names = session.values.keys()
-        journal_write(session.row, "secrets", names=names - there, overwritten=names & there)
+        journal_write(session.row, "secrets", names=sorted(names - there), overwritten=sorted(names & there))
         look = partial(_secrets_there, session, there)
         _sent(session, lambda: session.client.secrets_add(session.values), look)
         handle.message = f"{len(names)} sent, {len(names - there)} of them new"

@@ -105,8 +105,8 @@ def _plan_told(session: Session) -> None:
         told = [f"{one.name} ({one.move})" for one in plan.variables]
         session.note(f"Variables: {len(told)} differ ({some(told, 10)})")
     if plan.secrets_missing:
-        names = plan.secrets_missing
-        session.note(f"Secrets: {len(names)} are not on the node ({some(names, 10)})")
+        lacking = plan.secrets_missing
+        session.note(f"Secrets: {len(lacking)} are not on the node ({some(lacking, 10)})")
     session.note(f"Unchanged: {plan.counts['unchanged']}.")
 
 

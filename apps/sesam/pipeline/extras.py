@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from apps.access.errors import DecryptionError, PanelError
+from apps.repos.services.publish import folder_publish
 from apps.runs.errors import RunFailed
 from apps.runs.knock import actor_of
 from apps.runs.models import Cause
@@ -82,8 +83,6 @@ def _would(session: Session, extra: ExtraNode) -> str:
 
 
 def _published(session: Session, extra: ExtraNode, *, dry_run: bool) -> Published:
-    from apps.repos.services.publish import folder_publish
-
     repository, row = extra.repository, session.row
     assert repository is not None
     with suppress(DecryptionError):  # the push says so, where it needs it

@@ -57,7 +57,8 @@ def success_kept(row: Sync, node: Node, commit: str) -> None:
 
 def follows(row: Sync, node: Node) -> bool:
     """Whether the run was about what the node follows, so that its end says how the node stands."""
-    return row.action != SyncAction.PLAN and row.ref == branch_of(node)
+    is_newest = row.ref == branch_of(node) or bool(row.commit and row.commit == node.seen_commit)
+    return row.action != SyncAction.PLAN and is_newest
 
 
 def _kept(row: Sync, node: Node, error: Exception) -> None:
