@@ -5,6 +5,8 @@ GitError                  PanelError: a sentence for a person, with the remedy
 ├── HostKeyRefused        the server's host key is not pinned, or has changed
 ├── LoginRefused          the server does not accept the key, the user or the token
 ├── RemoteMissing         the server has no such repository, or hides it
+├── PushRefused           the server takes no such push: a protected branch, a hook of its own
+├── PushOvertaken         another pushed to the branch meanwhile
 ├── FetchStopped          the caller asked to stop
 ├── MirrorDamaged         objects are missing or unreadable: the mirror must be rebuilt
 └── NotMirrored           nothing was fetched yet on this machine
@@ -43,6 +45,14 @@ class LoginRefused(GitError):
 
 class RemoteMissing(GitError):
     """The server has no such repository, or does not show it to us."""
+
+
+class PushRefused(GitError):
+    """The server knows us, and takes no such push: the branch is protected, or a hook says no."""
+
+
+class PushOvertaken(GitError):
+    """The branch has moved meanwhile: fetch, and do it again on top."""
 
 
 class FetchStopped(GitError):

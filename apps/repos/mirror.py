@@ -110,7 +110,7 @@ def fetch(mirror: Path, login: Login, caller: Caller | None = None) -> list[RefC
         login, connect_timeout=settings.SSH_CONNECT_TIMEOUT, keepalive=settings.SSH_KEEPALIVE
     ) as env:
         try:
-            _prepare(mirror)
+            prepare(mirror)
             _fetch_into(mirror, login, env, caller)
             _check_tips(mirror)
         except MirrorDamaged as damage:
@@ -198,8 +198,8 @@ def rebuild(mirror: Path, login: Login, caller: Caller | None = None) -> None:
         _point_head(mirror, login, env)
 
 
-def _prepare(mirror: Path) -> None:
-    """Make the mirror if there is none, and remove the locks of a Git that was killed."""
+def prepare(mirror: Path) -> None:
+    """Make the mirror if there is none, and remove the locks of a Git that was killed. The caller holds the lock."""
     if not mirror.exists():
         git.call(None, "init", "--quiet", "--bare", "--template=", "--", str(mirror))
         return

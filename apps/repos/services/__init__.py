@@ -23,11 +23,14 @@ from apps.repos.services.fetch import (
     repository_rebuild,
 )
 from apps.repos.services.prune import mirrors_prune
+from apps.repos.services.publish import Published, folder_publish
 
 __all__ = [
     "Fetch",
+    "Published",
     "branch_tip",
     "branch_tips",
+    "folder_publish",
     "host_keys_pin",
     "host_keys_scan",
     "login_of",
