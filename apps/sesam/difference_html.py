@@ -77,7 +77,10 @@ def _cell(row: Row, cell: Cell, side: str) -> SafeString:
 
 
 def _indented(cell: Cell, parts: SafeString) -> SafeString:
-    return format_html("{}{}", "  " * cell.depth, parts)
+    """With its spaces, so that what is copied is indented; a phone hides them and indents by less."""
+    if not cell.depth:
+        return parts
+    return format_html('<span class="diff-i">{}</span>{}', "  " * cell.depth, parts)
 
 
 def _parts(parts: Sequence[Part]) -> Iterator[tuple[SafeString | str]]:

@@ -29,6 +29,7 @@ PER_PAGE = 20
 SMALL = 40_000  # characters of an entity's JSON, both sides together, that a page of many shows at once
 ROWS_AT_ONCE = 1500  # of all cards of a page; what follows is fetched when it is opened
 ROWS_OPEN = 120  # a longer card is closed at first
+ROWS_OPEN_ALONE = 60  # of an entity that only one side has
 TEXT_MOST = 200
 
 TONES = {"new": "good", "changed": "info", "removed": "bad", "refused": "bad"}
@@ -219,7 +220,7 @@ def card_of(change: Change, *, whole: bool, refused: Sequence[Mapping[str, Any]]
         query=urlencode({"id": change.id}),
         found=found,
         html=difference_html(found) if found is not None else "",
-        is_open=whole or (found is not None and _shown_rows(found) <= ROWS_OPEN and change.move in WRITTEN),
+        is_open=whole or (found is not None and change.move in WRITTEN and _is_short(change, found)),
     )
 
 
@@ -253,5 +254,7 @@ def _is_small(change: Change) -> bool:
     return size <= SMALL
 
 
-def _shown_rows(found: Difference) -> int:
-    return sum(1 if section.folded else len(section.rows) for section in found.sections())
+def _is_short(change: Change, found: Difference) -> bool:
+    if change.before is None or change.after is None:
+        return len(found.rows) <= ROWS_OPEN_ALONE
+    return sum(1 if section.folded else len(section.rows) for section in found.sections()) <= ROWS_OPEN

@@ -52,7 +52,8 @@ class Place:
         addresses = [reverse(f"admin:{name}{part}", args=[pk]) for part in ("", "_entity", "_json")]
         return cls(page=addresses[0], entity=addresses[1], download=addresses[2], kept=kept)
 
-    def __call__(self, *queries: str) -> str:
+    def query(self, *queries: str) -> str:
+        """What is compared, and more of a query, joined."""
         return "&".join(query for query in (self.kept, *queries) if query)
 
 
@@ -114,10 +115,10 @@ def _comparison_context(request: HttpRequest, comparison: Comparison, place: Pla
         "comparison": comparison,
         "plan": comparison.plan,
         "asked": asked,
-        "tiles": [(tile, place(tile.query)) for tile in tiles(comparison, asked)],
+        "tiles": [(tile, place.query(tile.query)) for tile in tiles(comparison, asked)],
         "rows": rows,
         "cards": cards,
-        "kept": f"{place(words)}&" if place(words) else "",
+        "kept": f"{place.query(words)}&" if place.query(words) else "",
         "variables": variable_rows(comparison.plan.variables),
         "general_refusals": comparison.refusals().get("", []),
         "kinds": sorted({change.kind for change in comparison.plan.changes}),
@@ -150,7 +151,7 @@ def _entity(request: HttpRequest, comparison: Comparison | None, place: Place, c
         "card": card_of(change, whole=True, refused=refused),
         "comparison": comparison,
         "place": place,
-        "back": place(Filter.of(request.GET).words()),
+        "back": place.query(Filter.of(request.GET).words()),
     }
     if request.GET.get("part"):
         return TemplateResponse(request, "sesam/_entity_lines.html", context)
