@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from apps.access.admin_site import TabularInline
-from apps.access.levels import Level
-from apps.access.permissions import subjects_visible
-from apps.repos.models import Repository
 from apps.repos.subject_admin import FollowerAdmin
 from apps.runs.history_admin import HistoryAdmin
 from apps.runs.wording import age, badge, short, state_badge
@@ -24,8 +20,9 @@ from apps.sesam import (
     plan_views,
     views,
 )
+from apps.sesam.admin_inlines import ExtraNodeInline
 from apps.sesam.forms import NodeForm
-from apps.sesam.models import ExtraNode, Node, SecretStore, Sync
+from apps.sesam.models import Node, SecretStore, Sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,38 +39,6 @@ HINTS = {
     "ignore": "What differs on purpose, one a line: an id, or a place in an entity "
     "(my-pipe#/pump/schedule_interval). * stands for any letters.",
 }
-
-
-class ExtraNodeInline(TabularInline):
-    """A master's extra nodes. Who configures the master chooses among what they may configure besides."""
-
-    model = ExtraNode
-    fk_name = "master"
-    fields = ("name", "template_path", "proxy", "repository", "branch", "node")
-    extra = 0
-    tab = False
-    verbose_name = "extra node"
-    verbose_name_plural = "Extra nodes (multi-node masters only)"
-
-    def _may(self, request: HttpRequest, obj: Any) -> bool:
-        return obj is None or admin.site.get_model_admin(Node).has_change_permission(request, obj)
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self._may(request, obj)
-
-    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kind = db_field.name
-        master = getattr(request.resolver_match, "kwargs", {}).get("object_id", "")
-        held = ExtraNode.objects.filter(master_id=master if master.isdecimal() else 0).values(kind)
-        mine = subjects_visible(request.user, kind, Level.CONFIGURE).values("pk")
-        model = Repository if kind == "repository" else Node
-        kwargs["queryset"] = model._default_manager.filter(Q(pk__in=mine) | Q(pk__in=held))
-        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
-        if kind == "node" and field is not None:
-            field.queryset = field.queryset.filter(Q(repository=None) | Q(pk__in=held))
-        return field
 
 
 @admin.register(Node)
@@ -160,6 +125,8 @@ class NodeAdmin(FollowerAdmin):
             return self.lines_field(field, HINTS[db_field.name], LINES[db_field.name])
         if db_field.name == "ca_bundle":
             field.widget.attrs["rows"] = 3
+        if db_field.name == "jwt":
+            field.label = "JWT"
         return field
 
     # --- the list ---------------------------------------------------------------------------
@@ -182,14 +149,15 @@ class NodeAdmin(FollowerAdmin):
         shown = control.state_badge(row)
         parts = [badge(shown.text, shown.tone, shown.hint)]
         if not row.verify_tls and not row.is_ci:
-            parts.append(badge("TLS not verified", "warn"))
+            parts.append(badge("TLS not verified", "warn dp-badge-plain"))
         words = format_html_join(" ", "{}", ((part,) for part in parts))
-        return format_html('{} <span class="dp-list-subject">since {}</span>', words, age(row.state_since))
+        return format_html('{}<div class="dp-list-subject dp-nowrap">since {}</div>', words, age(row.state_since))
 
     @admin.display(description="Follows", ordering="repository__name")
     def follows(self, row: Node) -> str:
         if row.repository is not None:
-            return format_html('{} <code class="dp-muted">{}</code>', row.repository.name, row.branch)
+            words = '<span class="dp-nowrap">{} <code class="dp-muted">{}</code></span>'
+            return format_html(words, row.repository.name, row.branch)
         extra = getattr(row, "fed_by", None)
         return (
             format_html("{} <span class='dp-muted'>as {}</span>", extra.master.name, extra.name) if extra else "nothing"

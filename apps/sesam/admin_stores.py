@@ -10,30 +10,16 @@ from django.http import HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 
-from apps.access.admin_site import ModelAdmin, TabularInline
+from apps.access.admin_site import ModelAdmin
 from apps.sesam import store_pages
+from apps.sesam.admin_inlines import StoredSecretInline
 from apps.sesam.forms import SecretStoreForm
-from apps.sesam.models import SecretStore, StoredSecret
+from apps.sesam.models import SecretStore
 
 if TYPE_CHECKING:
-    from django.db.models import Model, QuerySet
+    from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
-
-
-class StoredSecretInline(TabularInline):
-    """The secrets of a store of the panel's own: written here, never shown."""
-
-    model = StoredSecret
-    fields = ("name", "value")
-    extra = 0
-    tab = False
-    verbose_name_plural = "Secrets (stores of this panel only)"
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return bool(request.user.has_perm("sesam.change_secretstore"))
-
-    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
 
 
 @admin.register(SecretStore)
@@ -74,6 +60,8 @@ class SecretStoreAdmin(ModelAdmin):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "ca_bundle":
             field.widget.attrs["rows"] = 3
+        if db_field.name == "secret_id":
+            field.label = "Secret ID"
         return field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SecretStore]:

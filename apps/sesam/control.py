@@ -32,7 +32,6 @@ TONES = {
     NodeState.OFF: "idle",
 }
 CI_WORDS = {NodeState.IN_SYNC: "Verified", NodeState.BROKEN: "Not sound", NodeState.BEHIND: "Not verified yet"}
-NO_TLS = "TLS is not verified."
 WORKING = {"sync": "Syncing", "restore": "Restoring", "verify": "Verifying"}
 PUT_BACK = {"done": "as wanted", "undone": "put back", "sent": "not known yet", "owed": "still to be put back"}
 ITEMS = 8  # of a banner's list; the plan page has all of them
@@ -100,9 +99,10 @@ def held(owed: Sync | None) -> tuple[str, ...]:
 
 
 def _entry_words(entry: Mapping[str, Any]) -> str:
-    words = f"{str(entry.get('what', '')).capitalize()}: {PUT_BACK.get(str(entry.get('state')), 'not known')}"
+    state = str(entry.get("state"))
+    words = f"{str(entry.get('what', '')).capitalize()}: {PUT_BACK.get(state, 'not known')}"
     if names := entry.get("names"):
-        words += f"; new on the node: {_some(names)}"
+        words += f"; {'taken away again' if state == 'undone' else 'new on the node'}: {_some(names)}"
     if overwritten := entry.get("overwritten"):
         words += f"; overwritten, and nobody can read the former values: {_some(overwritten)}"
     return words + "."
@@ -165,15 +165,6 @@ def _source_banners(node: Node, master: ExtraNode | None) -> list[Banner]:
     return []
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """A line of the page's head: a name, what it is, and something smaller below."""
-
-    name: str
-    text: str
-    small: str = ""
-
-
 def next_check(node: Node, now: datetime) -> str:
     """When it is looked at again, in words."""
     if not node.enabled:
@@ -216,6 +207,14 @@ def mode_words(node: Node, master: ExtraNode | None) -> str:
         f", every {duration(float(node.interval))}" if node.interval and node.apply_mode in {"schedule", "heal"} else ""
     )
     return f"{node.get_apply_mode_display().partition(':')[0].lower()}{every}"
+
+
+def every_words(seconds: int) -> str:
+    """An interval as people say it: `minute`, `5 min`, `90 s`, `2 h`."""
+    for size, one, many in ((3600, "hour", "h"), (60, "minute", "min")):
+        if seconds and seconds % size == 0:
+            return one if seconds == size else f"{seconds // size} {many}"
+    return f"{seconds} s"
 
 
 def uploads(node: Node) -> str:

@@ -30,7 +30,6 @@ PLOTTED = 30
 COMPARABLE = 40  # past runs that the form for a comparison offers
 SNAPSHOTS = 50
 WRITES = (SyncAction.SYNC, SyncAction.RESTORE)
-LOOKS = (SyncAction.PLAN, SyncAction.VERIFY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,8 @@ def situation_read(*, node: Node, actor: Actor, level: Level) -> NodeSituation:
     decision = gate.decide(actor=actor, act=gate.Act.ACT, subject=node, at=now, extra=[node_rule(node)])
     runs = list(runs_unfinished([node.pk]))
     active = next((run for run in runs if run.state != RunState.WAITING), None)
-    master, plan, written = fed_by(node), _newest(node, LOOKS), _newest(node, WRITES)
+    master, plan, written = fed_by(node), _newest(node, _look(node)), _newest(node, *WRITES)
+    plan_old = control.plan_is_old(plan, node, written) if plan is not None else ""
     may_act, may_configure = level >= Level.IN_HOURS, level >= Level.CONFIGURE
     return NodeSituation(
         node=node,
@@ -78,8 +78,8 @@ def situation_read(*, node: Node, actor: Actor, level: Level) -> NodeSituation:
         repository=master.master.repository if master is not None else node.repository,
         live=_live(node),
         plan=plan,
-        plan_old=control.plan_is_old(plan, node, written) if plan is not None else "",
-        questions=control.questions(node.questions),
+        plan_old=plan_old,
+        questions=control.questions(node.questions or _asked(plan, plan_old)),
         next_check=control.next_check(node, now),
         headline=control.headline(node, active.kind if active is not None else ""),
         banners=tuple(
@@ -97,7 +97,18 @@ def situation_read(*, node: Node, actor: Actor, level: Level) -> NodeSituation:
     )
 
 
-def _newest(node: Node, actions: tuple[SyncAction, ...]) -> Sync | None:
+def _look(node: Node) -> SyncAction:
+    return SyncAction.VERIFY if node.is_ci else SyncAction.PLAN
+
+
+def _asked(plan: Sync | None, plan_old: str) -> list[Any]:
+    """What the newest plan asks, while it tells about now."""
+    if plan is None or plan_old or plan.state not in ENDED:
+        return []
+    return [question for question in plan.questions if not question.get("confirmed")]
+
+
+def _newest(node: Node, *actions: SyncAction) -> Sync | None:
     return node.syncs.filter(action__in=actions).select_related("run").order_by("-id").first()
 
 
@@ -105,7 +116,8 @@ def _live(node: Node) -> Sync | None:
     """Who brought the last good commit."""
     if not node.applied_commit:
         return None
-    brought = node.syncs.filter(state=RunState.SUCCEEDED, commit=node.applied_commit, action__in=WRITES)
+    ways = (SyncAction.VERIFY,) if node.is_ci else WRITES
+    brought = node.syncs.filter(state=RunState.SUCCEEDED, commit=node.applied_commit, action__in=ways)
     return brought.order_by("-id").first()
 
 
@@ -138,7 +150,8 @@ def _counts(row: Sync) -> control.Counts | None:
 
 def durations_recent(node: Node) -> list[Bar]:
     """The last syncs that had a start and an end, as bars. Plans are left out."""
-    rows = node.syncs.filter(action__in=WRITES, started_at__isnull=False, ended_at__isnull=False)
+    ways = (SyncAction.VERIFY,) if node.is_ci else WRITES
+    rows = node.syncs.filter(action__in=ways, started_at__isnull=False, ended_at__isnull=False)
     return duration_bars(rows.order_by("-id")[:PLOTTED])
 
 

@@ -9,6 +9,7 @@ from apps.access.errors import PanelError
 from apps.repos import selectors as repos
 from apps.sesam.desired import desired_read
 from apps.sesam.expansion import MASTER
+from apps.sesam.models import SyncAction
 from apps.sesam.selectors import master_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from apps.sesam.models import ExtraNode, Node, Sync
 
 KINDS = ("pipe", "system", "metadata")
+TONES = {"succeeded": "good", "asked": "info", "failed": "bad", "refused": "warn"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,10 @@ class Placed:
 
     replica: Replica
     on: str  # the extra node's name; empty: the master
+
+    @property
+    def template_name(self) -> str:
+        return self.replica.template.rpartition("/")[2]
 
     def matches(self, text: str) -> bool:
         one = self.replica
@@ -45,6 +51,10 @@ class ExtraLine:
     unfound: int
     last: Mapping[str, Any] = field(default_factory=dict)  # of the newest run that fed it: `way`, `result`, …
     last_run: Sync | None = None
+
+    @property
+    def tone(self) -> str:
+        return TONES.get(str(self.last.get("state")), "idle")
 
     @property
     def way(self) -> str:
@@ -85,8 +95,14 @@ def expanded_read(node: Node) -> Expanded:
         lines=_lines(master, extras, desired.expansion, placed, unfound),
         placed=placed,
         unfound=unfound,
-        problems=desired.expansion.problems,
+        problems=_other(desired.expansion.problems, unfound),
     )
+
+
+def _other(problems: Sequence[Problem], unfound: Sequence[Unfound]) -> tuple[Problem, ...]:
+    """Without those that the placeholders' own table tells."""
+    told = tuple({f"{lost.placeholder} found nothing" for lost in unfound})
+    return tuple(problem for problem in problems if not (told and problem.text.startswith(told)))
 
 
 def placed_matching(
@@ -127,7 +143,7 @@ def _lines(
     placed: Sequence[Placed],
     unfound: Sequence[Unfound],
 ) -> tuple[ExtraLine, ...]:
-    run = master.syncs.exclude(extras=[]).order_by("-id").first()
+    run = master.syncs.filter(action=SyncAction.SYNC).exclude(extras=[]).order_by("-id").first()
     told = {str(one.get("name")): one for one in run.extras} if run is not None else {}
     return tuple(
         ExtraLine(

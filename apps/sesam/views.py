@@ -82,6 +82,7 @@ def situation_context(request: HttpRequest, situation: NodeSituation) -> dict[st
     return {
         "situation": situation,
         "banners": situation.banners,
+        "state": control.state_badge(node),
         "node": node,
         "hours": node.hours,
         "overrides": overrides,
