@@ -34,7 +34,7 @@ class BadArchive(Exception):
 def archive_files(data: bytes, *, limit_bytes: int = LIMIT_BYTES, limit_files: int = LIMIT_FILES) -> dict[str, bytes]:
     """What lies in a zip, by path. Raises BadArchive, also for one that would become too large.
 
-    A zip says how large its files will be, and unpacking stops there: so what it says can be checked first.
+    A zip says how large its files will be: that is checked first, and no more than that is ever unpacked.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -43,7 +43,7 @@ def archive_files(data: bytes, *, limit_bytes: int = LIMIT_BYTES, limit_files: i
                 raise BadArchive(f"has {len(infos)} files; {limit_files} are the limit.")
             if sum(info.file_size for info in infos) > limit_bytes:
                 raise BadArchive(f"unpacks to more than {limit_bytes >> 20} MB.")
-            files = {info.filename: archive.read(info) for info in infos}
+            files = {info.filename: _unpacked(archive, info) for info in infos}
     # RuntimeError is an encrypted file, NotImplementedError an unknown way of packing.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise BadArchive(f"is not a sound zip: {error}", cut=True) from None
@@ -52,6 +52,13 @@ def archive_files(data: bytes, *, limit_bytes: int = LIMIT_BYTES, limit_files: i
     if len(files) < len(infos):
         raise BadArchive("has two files of one name.")
     return files
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Raises BadZipFile for a file that is another than the zip says."""
+    with archive.open(info) as file:
+        # With a number: without one, all is unpacked first and cut to the promised size afterwards.
+        return file.read(info.file_size + 1)
 
 
 def archive_made(entities: Iterable[Entity]) -> bytes:

@@ -229,6 +229,8 @@ class _VaultReader:
                 raise StoreError(f"{self._name} cannot be trusted: {why}. Enter its CA bundle.") from None
             why = f"it took longer than {watch.seconds:.3g} s" if watch.expired else reason(error)
             raise _Again(f"{self._name} did not answer while {doing}: {why}.") from None
+        if watch.expired:  # half an answer may look like another one
+            raise _Again(f"{self._name} did not answer while {doing}: it took longer than {watch.seconds:.3g} s.")
         if not isinstance(said, dict) or not isinstance(said.get("data", {}), dict | None):
             raise StoreError(f"{self._name} did not answer as a Vault does while {doing}. Is its URL right?")
         return said

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.fakes.sesam_node import FakeNode
+from tests.fakes.vault import FakeVault
 
 
 @dataclass
@@ -92,3 +93,17 @@ def fake_node_tls(authority: Authority) -> Iterator[FakeNode]:
     node = FakeNode(tls=authority.pair)
     yield node
     node.stop()
+
+
+@pytest.fixture
+def fake_vault() -> Iterator[FakeVault]:
+    vault = FakeVault()
+    yield vault
+    vault.stop()
+
+
+@pytest.fixture
+def fake_vault_tls(authority: Authority) -> Iterator[FakeVault]:
+    vault = FakeVault(tls=authority.pair)
+    yield vault
+    vault.stop()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fakes.fixtures import authority, fake_node, fake_node_tls
+from tests.fakes.fixtures import authority, fake_node, fake_node_tls, fake_vault, fake_vault_tls
 
-__all__ = ["authority", "fake_node", "fake_node_tls"]
+__all__ = ["authority", "fake_node", "fake_node_tls", "fake_vault", "fake_vault_tls"]
