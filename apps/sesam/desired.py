@@ -11,11 +11,10 @@ from apps.sesam.configuration import Configuration, Problem
 from apps.sesam.errors import SourceError
 from apps.sesam.expansion import MASTER, Expansion, ExtraSpec, Share, expand
 from apps.sesam.group import grouped
-from apps.sesam.layout import is_under
 from apps.sesam.references import References, missing, references
 from apps.sesam.selectors import extras_of, master_of, repository_of
 from apps.sesam.source import Source, SourceSettings, source_paths, source_read
-from apps.sesam.whitelist import SUFFIX
+from apps.sesam.whitelist import content_counts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,9 +57,13 @@ class Desired:
         """The variables and secrets that are used and not there, with the files that use them.
 
         `secrets_present` has the names that the secret store has; None: nobody asked it, so nothing is said of them.
+        Nothing is said of variables where Git has no file of them: the node's own count then.
         """
+        settings = self.source.settings
+        told = bool(settings.variables_paths or settings.verified_paths)
+        variables = self.source.variables_missing(self.references) if told else {}
         secrets = {} if secrets_present is None else missing(self.references.secrets, secrets_present)
-        return {"variables": self.source.variables_missing(self.references), "secrets": secrets}
+        return {"variables": variables, "secrets": secrets}
 
 
 def desired_read(*, node: Node, commit: str) -> Desired:
@@ -73,7 +76,7 @@ def desired_read(*, node: Node, commit: str) -> Desired:
     if not commit:
         raise PanelError(f"No commit of {repository.name} is known for {node.name} yet. Fetch the repository first.")
     settings = SourceSettings.of(node)
-    files = files_read(repository, commit, source_paths(settings), wanted=lambda path: _is_read(path, settings))
+    files = files_read(repository, commit, source_paths(settings), wanted=lambda path: content_counts(path, settings))
     # What lies there counts by its name, too; the content of what is not read is never looked at.
     source = source_read({**dict.fromkeys(files.unread, b""), **files}, settings)
     told = [Problem(file="", text=sentence, is_error=False) for sentence in files.left_out]
@@ -90,14 +93,6 @@ def _repository_of(node: Node) -> Repository:
     if repository is None:
         raise PanelError(f"{node.name} follows no repository: choose one, or let a master feed it as its extra node.")
     return repository
-
-
-def _is_read(path: str, settings: SourceSettings) -> bool:
-    """Whether a file's content can matter: entities, templates, and the lists and variables that settings name."""
-    named = (settings.whitelist_path, *settings.variables_paths, *settings.verified_paths)
-    if path.endswith(SUFFIX) or path in named:
-        return True
-    return settings.is_multi and not is_under(path, settings.folder)
 
 
 def _desired(

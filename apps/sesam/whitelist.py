@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Problem
-from apps.sesam.layout import below, joined
+from apps.sesam.layout import below, is_under, joined
 from apps.sesam.soundness import is_within
 from apps.sesam.words import is_plain, shown
 
@@ -29,6 +29,17 @@ def home_of(path: str) -> str | None:
         if folder in _HOMES:
             return folder
     return "" if name == METADATA_FILE else None
+
+
+def content_counts(path: str, settings: SourceSettings) -> bool:
+    """Whether what is in a file can matter: entities, templates, and the lists and variables that settings name.
+
+    Of all others the name is enough. The path counts from the top of the repository.
+    """
+    named = (settings.whitelist_path, *settings.variables_paths, *settings.verified_paths)
+    if path.endswith(SUFFIX) or path in named:
+        return True
+    return settings.is_multi and not is_under(path, settings.folder)
 
 
 def files_chosen(files: Mapping[str, bytes], settings: SourceSettings) -> tuple[list[str], list[Problem]]:
