@@ -48,6 +48,7 @@ class NodeAdmin(FollowerAdmin):
     form = NodeForm
     account_field = "sync_as"
     inlines = (ExtraNodeInline,)
+    change_form_before_template = "sesam/_form_warning.html"
     list_display = (
         "node",
         "state_since_words",

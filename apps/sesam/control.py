@@ -203,9 +203,8 @@ def left_alone(node: Node) -> str:
 def mode_words(node: Node, master: ExtraNode | None) -> str:
     if master is not None:
         return f"with {master.master.name}"
-    every = (
-        f", every {duration(float(node.interval))}" if node.interval and node.apply_mode in {"schedule", "heal"} else ""
-    )
+    looks = node.interval is not None and node.apply_mode in {ApplyMode.SCHEDULE, ApplyMode.HEAL}
+    every = f", every {every_words(node.interval or 0)}" if looks else ""
     return f"{node.get_apply_mode_display().partition(':')[0].lower()}{every}"
 
 
