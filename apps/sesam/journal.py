@@ -45,6 +45,11 @@ def journal_mark(sync: Sync, state: str, *whats: str) -> None:
     _keep(sync, rows)
 
 
+def journal_drop(sync: Sync, what: str) -> None:
+    """The write certainly did nothing: it was refused, or never got there."""
+    _keep(sync, [entry for entry in sync.journal if entry["what"] != what])
+
+
 def journal_open(sync: Sync) -> list[dict[str, Any]]:
     """What may have reached the node and is neither confirmed nor put back, in the order of undoing."""
     entries = [entry for entry in sync.journal if entry["state"] in OPEN]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from apps.access.errors import PanelError
 from apps.runs.errors import RunEnded, RunFailed
 from apps.sesam.errors import ConfigurationRefused, NodeError
-from apps.sesam.journal import journal_mark, journal_open, journal_write
+from apps.sesam.journal import journal_drop, journal_mark, journal_open, journal_write
 from apps.sesam.json_text import same
 from apps.sesam.pipeline import stages
 from apps.sesam.pipeline.session import firm_client
@@ -92,9 +92,10 @@ def _secrets(session: Session) -> None:
             return
         there = session.before.secrets or frozenset()
         names = session.values.keys()
+        session.work.check()
         journal_write(session.row, "secrets", names=sorted(names - there), overwritten=sorted(names & there))
         look = partial(_secrets_there, session, there)
-        _sent(session, lambda: session.client.secrets_add(session.values), look)
+        _sent(session, "secrets", lambda: session.client.secrets_add(session.values), look)
         handle.message = f"{len(names)} sent, {len(names - there)} of them new"
 
 
@@ -106,9 +107,10 @@ def _variables(session: Session) -> None:
         before, wanted = dict(session.before.variables or {}), dict(session.wanted.variables or {})
         if not same(session.client.variables(), before):
             raise NodeMoved("variables")
+        session.work.check()
         journal_write(session.row, "variables")
         look = partial(_variables_there, session, before, wanted)
-        _sent(session, lambda: session.client.variables_put(wanted), look)
+        _sent(session, "variables", lambda: session.client.variables_put(wanted), look)
         handle.message = f"{len(wanted)} sent, {len(session.plan.variables)} differ"
 
 
@@ -119,9 +121,10 @@ def _configuration(session: Session) -> None:
             return
         entities, group = session.plan.result.entities, session.rules.config_group
         _unmoved(session, group)
+        session.work.check()
         journal_write(session.row, "configuration")
         look = partial(_configuration_there, session)
-        _sent(session, lambda: session.client.configuration_put(entities.values(), group=group), look)
+        _sent(session, "configuration", lambda: session.client.configuration_put(entities.values(), group=group), look)
         handle.message = f"{len(entities)} entities sent"
 
 
@@ -132,10 +135,10 @@ def _unmoved(session: Session, group: str) -> None:
         raise NodeMoved("configuration")
 
 
-def _sent(session: Session, write: Callable[[], None], look: Callable[[], Found]) -> None:
+def _sent(session: Session, what: str, write: Callable[[], None], look: Callable[[], Found]) -> None:
     began = time.monotonic()
     try:
-        written(write, look, session.note)
+        written(write, look, session.note, partial(journal_drop, session.row, what))
     except ConfigurationRefused as error:
         _refused_told(session, error)
         raise
@@ -241,7 +244,7 @@ def _configuration_there(session: Session) -> Found:
 def _undone(session: Session, error: BaseException) -> BaseException:
     """Put back what was written; the error to raise, which says what the node holds now."""
     if not journal_open(session.row):
-        return _with(session, error, "Nothing was written to the node." if not session.row.journal else "")
+        return _with(session, error, "Nothing was written to the node.")
     session.note(f"Failed: {error}" if not isinstance(error, RunEnded) else str(error))
     session.note("What was written is put back.")
     with (

@@ -7,8 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from apps.access.errors import DecryptionError
+from apps.repos.errors import MirrorDamaged
 from apps.repos.selectors import commit_resolve
-from apps.repos.services import repository_fetch
+from apps.repos.services import repository_fetch, repository_rebuild
 from apps.runs.errors import RunFailed
 from apps.sesam.desired import desired_read
 from apps.sesam.errors import SourceError
@@ -60,7 +61,7 @@ def commit_found(work: Work, row: Sync, node: Node) -> Commit:
 def desired_found(work: Work, row: Sync, node: Node) -> Desired:
     """Everything that the commit says about the node. Raises SourceError with all problems at once."""
     with work.step(stages.SOURCE) as handle:
-        desired = desired_read(node=node, commit=row.commit)
+        desired = _read(work, row, node)
         problems = list(desired.problems)
         row.problems = [problem.as_json() for problem in problems]
         row.save(update_fields=["problems"])
@@ -71,6 +72,18 @@ def desired_found(work: Work, row: Sync, node: Node) -> Desired:
         work.log.note(f"{len(desired.source.taken)} files taken: {handle.message}.")
     _expansion_told(work, desired)
     return desired
+
+
+def _read(work: Work, row: Sync, node: Node) -> Desired:
+    """A damaged mirror is built anew, once: a fetch alone does not see what lies deeper than the branches' tips."""
+    try:
+        return desired_read(node=node, commit=row.commit)
+    except MirrorDamaged as damage:
+        repository = repository_of(node)
+        assert repository is not None
+        work.log.note(f"{damage} It is built anew.")
+    repository_rebuild(repository=repository, work=work)
+    return desired_read(node=node, commit=row.commit)
 
 
 def names_verified(

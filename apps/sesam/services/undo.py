@@ -75,7 +75,8 @@ def left_settled(*, client: NodeClient, sync: Sync, note: Note) -> str:
         journal_mark(sync, "done")
         _confirmed(sync)
         return ""
-    if not (entities_same(now.entities, before.entities) or entities_same(now.entities, wanted.entities)):
+    is_known = entities_same(now.entities, before.entities) or entities_same(now.entities, wanted.entities)
+    if not is_known and any(entry["what"] == "configuration" for entry in journal_open(sync)):
         _kept_aside(sync, now, note)
     note(f"Putting back what run #{sync.run_number} left half done.")
     return sync_undo(client=client, sync=sync, note=note)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from apps.sesam.errors import AnswerLost
+from apps.runs.errors import RunEnded
+from apps.sesam.errors import AnswerLost, NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +22,16 @@ class Found(enum.Enum):
     OTHER = "other"
 
 
-def written(write: Callable[[], None], look: Callable[[], Found], note: Callable[[str], None]) -> None:
+def written(
+    write: Callable[[], None],
+    look: Callable[[], Found],
+    note: Callable[[str], None],
+    unsent: Callable[[], None] = lambda: None,
+) -> None:
     """Carry out `write`; where its answer is lost, `look`, and send again only when nothing has changed.
 
-    Raises AnswerLost when that did not help, and what `write` and `look` raise.
+    `unsent` is called when it certainly did nothing: it was refused, or never got there. Raises AnswerLost when
+    nothing helped, and what `write` and `look` raise.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -38,5 +45,9 @@ def written(write: Callable[[], None], look: Callable[[], Found], note: Callable
             if found is Found.OTHER or attempt == ATTEMPTS:
                 raise
             note("It has what it had before: it is sent again.")
+        except (NodeError, RunEnded):
+            if attempt == 1:
+                unsent()
+            raise
         else:
             return
