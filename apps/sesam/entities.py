@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Entity, Problem
@@ -100,7 +99,7 @@ def _quoted(value: Json) -> str:
 
 def _place_problems(value: Mapping[str, Json], path: str, folder: str) -> Iterator[str]:
     """What works but will surprise people."""
-    kind, name = Entity(id=value["_id"], value=value).kind, PurePosixPath(path).name
+    kind, name = Entity(id=value["_id"], value=value).kind, path.rpartition("/")[2]
     home = _HOMES[kind]
     if home_of(below(path, folder)) != home:
         yield f"This {kind} does not lie in {home}/." if home else f"Node metadata belongs in {METADATA_FILE}."

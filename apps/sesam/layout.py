@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from apps.sesam.soundness import NONE
@@ -53,12 +54,12 @@ class SourceSettings:
         """Everything is verified as one node, and there is no node behind it."""
         return self.is_multi and self.environment == "ci"
 
-    @property
+    @cached_property
     def root(self) -> str:
         """`sync_root` from the top of the repository, without slashes at its ends; empty: the top."""
         return joined(self.sync_root)
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """The node's own folder: with `node/` when the layout is multi."""
         return joined(self.root, "node") if self.is_multi else self.root
@@ -83,7 +84,7 @@ class SourceSettings:
         own = self.is_ci and self.has_own_variables
         return tuple(joined(self.folder, one) for one in _CI_VERIFIED) if own else ()
 
-    @property
+    @cached_property
     def whitelist_path(self) -> str:
         """Empty when everything counts."""
         if self.whitelist_file:

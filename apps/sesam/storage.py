@@ -19,7 +19,7 @@ from apps.sesam.recently import Recently
 
 YOUNG = timedelta(hours=1)  # what is this young may be about to be referred to
 _BATCH = 100
-_REMEMBERED_BYTES = 32 * 1024 * 1024  # before unpacking into values, which take a few times as much
+_REMEMBERED_BYTES = 16 * 1024 * 1024  # before unpacking into values, which take a few times as much
 _recent: Recently[Configuration] = Recently(_REMEMBERED_BYTES)
 
 
