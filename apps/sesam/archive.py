@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
 import zlib
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Configuration, Entity
@@ -20,6 +22,9 @@ METADATA = "node-metadata.conf.json"
 LIMIT_BYTES = 64 << 20  # unpacked; large nodes have about 5 MB
 LIMIT_FILES = 20_000
 _FOLDERS = ("pipes/", "systems/")
+_HEAD = 30  # bytes before each file's name
+# NotImplementedError is a version or a way of packing that does not exist.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error, NotImplementedError)
 _SEPARATORS = str.maketrans({"/": "%2F", "\\": "%5C", "\0": "%00"})
 
 
@@ -31,27 +36,53 @@ class BadArchive(Exception):
         self.cut = cut  # it may have been damaged on its way: asking again can help
 
 
-def archive_files(data: bytes, *, limit_bytes: int = LIMIT_BYTES, limit_files: int = LIMIT_FILES) -> dict[str, bytes]:
-    """What lies in a zip, by path. Raises BadArchive, also for one that would become too large.
+class Archive:
+    """A zip whose directory was read and whose files were not, since an unchanged one need not be unpacked."""
 
-    A zip says how large its files will be: that is checked first, and no more than that is ever unpacked.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-            if len(infos) > limit_files:
-                raise BadArchive(f"has {len(infos)} files; {limit_files} are the limit.")
-            if sum(info.file_size for info in infos) > limit_bytes:
-                raise BadArchive(f"unpacks to more than {limit_bytes >> 20} MB.")
-            files = {info.filename: _unpacked(archive, info) for info in infos}
-    # RuntimeError is an encrypted file, NotImplementedError an unknown way of packing.
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise BadArchive(f"is not a sound zip: {error}", cut=True) from None
-    except (RuntimeError, NotImplementedError) as error:
-        raise BadArchive(f"cannot be unpacked: {error}") from None
-    if len(files) < len(infos):
-        raise BadArchive("has two files of one name.")
-    return files
+    def __init__(self, data: bytes, *, limit_bytes: int = LIMIT_BYTES, limit_files: int = LIMIT_FILES) -> None:
+        """Raises BadArchive for what is no zip, and for one that says that it would become too large."""
+        self._data = data
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                infos = [info for info in archive.infolist() if not info.is_dir()]
+        except _DAMAGE as error:
+            raise BadArchive(f"is not a sound zip: {error}", cut=True) from None
+        if len(infos) > limit_files:
+            raise BadArchive(f"has {len(infos)} files; {limit_files} are the limit.")
+        if sum(info.file_size for info in infos) > limit_bytes:
+            raise BadArchive(f"unpacks to more than {limit_bytes >> 20} MB.")
+        self._infos = {info.filename: info for info in infos}
+        if len(self._infos) < len(infos):
+            raise BadArchive("has two files of one name.")
+
+    @cached_property
+    def digest(self) -> str:
+        """Over names and packed contents; a zip's order and times do not matter.
+
+        The same digest is the same configuration. Another is another one, or the same packed by another program:
+        that costs one comparison, while unpacking each time would cost five times as much as all the rest.
+        """
+        return files_digest({name: self._packed(info) for name, info in self._infos.items()})
+
+    def _packed(self, info: zipfile.ZipInfo) -> bytes:
+        at = info.header_offset
+        head = self._data[at : at + _HEAD]
+        if len(head) < _HEAD or head[:4] != b"PK\3\4":
+            raise BadArchive(f"is not a sound zip: {info.filename} is not where it should be.", cut=True)
+        # The lengths of the name and of what else stands before the content.
+        start = at + _HEAD + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        what = f"{info.compress_type} {info.CRC} {info.file_size} ".encode()
+        return what + self._data[start : start + info.compress_size]
+
+    def files(self) -> dict[str, bytes]:
+        """The contents, by path. Raises BadArchive."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(self._data)) as archive:
+                return {name: _unpacked(archive, info) for name, info in self._infos.items()}
+        except _DAMAGE as error:
+            raise BadArchive(f"is not a sound zip: {error}", cut=True) from None
+        except RuntimeError as error:  # encrypted
+            raise BadArchive(f"cannot be unpacked: {error}") from None
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -93,7 +124,7 @@ def _text(value: Mapping[str, object]) -> bytes:
 
 
 def list_files(data: bytes) -> dict[str, bytes]:
-    """The same as `archive_files` of a JSON list of entities, for nodes that answer with one."""
+    """What a zip would have, of a JSON list of entities, for nodes that answer with one."""
     try:
         entities = json_read(data, "The list")
     except JsonProblem as problem:
@@ -105,7 +136,7 @@ def list_files(data: bytes) -> dict[str, bytes]:
 
 
 def files_digest(files: Mapping[str, bytes]) -> str:
-    """A digest of names and contents; a zip's order, times and packing do not matter."""
+    """A digest of names and contents, in whatever order."""
     digest = hashlib.sha256()
     for name in sorted(files):
         for part in (name.encode("utf-8", "surrogateescape"), files[name]):

@@ -21,7 +21,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from apps.access.errors import InputError
-from apps.sesam.archive import LIMIT_BYTES, BadArchive, archive_files, archive_made, files_digest, list_files, list_made
+from apps.sesam.archive import LIMIT_BYTES, Archive, BadArchive, archive_made, files_digest, list_files, list_made
 from apps.sesam.client_answers import READ_BACK, Answer, Call, Failure, broken_off, failure_of, untrusted
 from apps.sesam.client_wire import POOLS, Watch, distrust, reason, tls_context
 from apps.sesam.download import Download, NodeStatus
@@ -197,13 +197,16 @@ class NodeClient:
         etag = etag if len(etag) <= LONGEST_ETAG else ""
         if answer.status == 304:
             return Download(self.address, not_modified=True, etag=etag)
-        is_json = "json" in answer.headers.get("content-type", "")
+        given: dict[str, Any] = {"etag": etag, "size": len(answer.body)}
         try:
-            files = list_files(answer.body) if is_json else archive_files(answer.body)
+            if "json" in answer.headers.get("content-type", ""):
+                files = list_files(answer.body)
+                return Download(self.address, digest=files_digest(files), unpack=lambda: files, **given)
+            archive = Archive(answer.body)
+            return Download(self.address, digest=archive.digest, unpack=archive.files, **given)
         except BadArchive as error:
             text = f"The configuration of {self.address} {error}"
             raise _Failed(Failure(error=NodeFault(text, "Look at the node."), again=error.cut)) from None
-        return Download(self.address, etag=etag, digest=files_digest(files), size=len(answer.body), files=files)
 
     def _object(self, answer: Answer) -> dict[str, Json]:
         return dict(self._read(answer, dict))

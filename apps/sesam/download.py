@@ -10,7 +10,7 @@ from apps.sesam.archive import BadArchive, configuration_read
 from apps.sesam.errors import NodeFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from apps.sesam.configuration import Configuration
 
@@ -28,7 +28,7 @@ class Download:
     """A node's configuration as it came.
 
     `not_modified`: the node said that it is the one of the ETag given; then there is nothing else. `digest` is over
-    names and contents, not over the zip's bytes; `size` counts what came over the wire, in bytes.
+    names and contents, not over a zip's order and times; `size` counts what came over the wire, in bytes.
     """
 
     address: str
@@ -36,12 +36,12 @@ class Download:
     etag: str = ""
     digest: str = ""
     size: int = 0
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    unpack: Callable[[], Mapping[str, bytes]] = field(default=dict, repr=False)
 
     @cached_property
     def configuration(self) -> Configuration:
-        """The entities, parsed now. Raises NodeFault when the node holds what cannot be read."""
+        """The entities, unpacked and parsed now. Raises NodeFault when the node holds what cannot be read."""
         try:
-            return configuration_read(self.files)
+            return configuration_read(self.unpack())
         except BadArchive as error:
             raise NodeFault(f"The configuration of {self.address} {error}", "Look at the node.") from None

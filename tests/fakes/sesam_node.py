@@ -260,10 +260,13 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    node = FakeNode(
-        given.port, jwt=given.jwt, tls=given.tls and tuple(given.tls), state=given.state,
-        etags=not given.no_etags, deploying=given.deploying,
-    )  # fmt: skip
+    try:
+        node = FakeNode(
+            given.port, jwt=given.jwt, tls=given.tls and tuple(given.tls), state=given.state,
+            etags=not given.no_etags, deploying=given.deploying,
+        )  # fmt: skip
+    except OSError as error:
+        parser.error(f"Port {given.port} cannot be listened on: {error.strerror}.")
     print(f"A Sesam node answers at {node.url}", flush=True)
     stop.wait()
     node.stop()

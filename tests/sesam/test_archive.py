@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.sesam.archive import (
+    Archive,
     BadArchive,
-    archive_files,
     archive_made,
     configuration_read,
     file_name,
@@ -41,6 +41,12 @@ ENTITIES = st.dictionaries(IDS, st.tuples(KINDS, VALUES), max_size=6).map(
         for name, (kind, value) in found.items()
     ]
 )
+
+
+def archive_files(data: bytes) -> dict[str, bytes]:
+    archive = Archive(data)
+    assert len(archive.digest) == 64
+    return archive.files()
 
 
 def zipped(files: list[tuple[str, bytes]]) -> bytes:
@@ -81,6 +87,21 @@ def test_digest_of_contents_alone(files: dict[str, bytes], seed: int) -> None:
     for name, content in files.items():
         assert files_digest(files | {name: content + b"x"}) != digest
         assert files_digest({one: files[one] for one in files if one != name}) != digest
+
+
+@given(files=st.dictionaries(IDS, st.binary(max_size=20), max_size=5), seed=st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_digest_of_a_zip(files: dict[str, bytes], seed: int) -> None:
+    named = [(f"pipes/{number}", content) for number, content in enumerate(files.values())]
+    digest = Archive(zipped(named)).digest
+    shuffled = random.Random(seed).sample(named, len(named))
+    later = io.BytesIO()
+    with zipfile.ZipFile(later, "w") as archive:
+        for name, content in shuffled:
+            archive.writestr(zipfile.ZipInfo(name, (2030, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    assert Archive(later.getvalue()).digest == digest
+    for name, content in named:
+        assert Archive(zipped([*(one for one in named if one[0] != name), (name, content + b"x")])).digest != digest
 
 
 def test_digest_is_not_fooled_by_where_a_name_ends() -> None:
@@ -155,7 +176,7 @@ def test_zip_that_lies_about_its_size_is_stopped() -> None:
 
 def test_too_many_files() -> None:
     with pytest.raises(BadArchive, match="has 11 files; 10 are the limit"):
-        archive_files(zipped([(f"pipes/{number}", b"") for number in range(11)]), limit_files=10)
+        Archive(zipped([(f"pipes/{number}", b"") for number in range(11)]), limit_files=10)
 
 
 def test_two_files_of_one_name() -> None:
