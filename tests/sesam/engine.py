@@ -148,10 +148,10 @@ class Carried:
 
     def _outcome(self, run: Run, work: Work) -> Outcome:
         kind = kind_named(run.kind)
-        decision = kind.admit(run)
-        if not decision.allowed:
-            return Outcome(RunState.FAILED, "Refused: " + " ".join(decision.reasons))
         try:
+            decision = kind.admit(run)
+            if not decision.allowed:
+                return Outcome(RunState.FAILED, "Refused: " + " ".join(decision.reasons))
             kind.execute(work)
         except BaseException as error:
             if not isinstance(error, Exception | RunEnded):

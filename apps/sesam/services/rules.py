@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.access import audit, gate
 from apps.access.decision import RuleResult
-from apps.access.errors import InputError
+from apps.access.errors import InputError, NotFound
 from apps.runs.knock import actor_of
 from apps.runs.models import Cause
 from apps.sesam.models import Node
@@ -71,7 +71,12 @@ def confirmed_checked(confirmed: dict[str, int] | None) -> dict[str, int]:
 
 
 def run_admitted(run: Run) -> Decision:
-    """The gate's answer now for a run that writes: asked by its runner, and again before the first write."""
-    node = Node.objects.select_related("repository", "hours").get(pk=run.subject_id or 0)
+    """The gate's answer now for a run that writes: asked by its runner, and again before the first write.
+
+    Raises NotFound when its node is gone.
+    """
+    node = Node.objects.select_related("repository", "hours").filter(pk=run.subject_id or 0).first()
+    if node is None:
+        raise NotFound(f"The node {run.subject_path} is gone.")
     extra = [node_rule(node), pause_rule(node, run.cause)]
     return gate.decide(actor=actor_of(run), act=gate.Act.ACT, subject=node, extra=extra, override=run.override_reason)
