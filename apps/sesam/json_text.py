@@ -72,7 +72,17 @@ def _integer(digits: str) -> int:
 
 
 def same(one: Json, other: Json) -> bool:
-    """Whether two values are equal as JSON. Not recursive: no depth is too much for it."""
+    """Whether two values are equal as JSON. No depth is too much for it."""
+    try:
+        # Python's own comparison is the quick one, but to it True is 1; one spelling leaves no doubt.
+        if one != other or repr(one) == repr(other):
+            return bool(one == other)
+    except RecursionError:
+        pass
+    return _same_walked(one, other)
+
+
+def _same_walked(one: Json, other: Json) -> bool:
     pairs = [(one, other)]
     while pairs:
         a, b = pairs.pop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import zlib
@@ -92,9 +93,20 @@ def _unpacked(stored: StoredConfiguration) -> Configuration:
         text = unpacking.decompress(bytes(stored.data), stored.size + 1)
         if hashlib.sha256(text).hexdigest() != stored.digest:
             raise ValueError
-        return _read(json.loads(text))
+        return _parsed(text)
     except (zlib.error, ValueError, KeyError, TypeError):
         raise PanelError(f"The kept configuration {stored} is damaged and cannot be read.") from None
+
+
+def _parsed(text: bytes) -> Configuration:
+    """Without the garbage collector, which would walk the growing heap again and again: it is five times as fast."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return _read(json.loads(text))
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read(kept: dict[str, Any]) -> Configuration:
