@@ -70,6 +70,7 @@ def test_extra_node_by_its_own_repository(master: Setting, git_repo: Factory) ->
     )
     planned = carried_out(plan_request(node=master.node, actor=OPERATOR, cause=Cause.PERSON))
     assert planned.state == RunState.SUCCEEDED, log_of(planned)
+    assert planned.extras[0]["result"].startswith("would be pushed to eidsiva-conf main: 5 added (")
     assert "README.md" in files_of(target)
     assert "node/pipes/orders.conf.json" not in files_of(target)
     row = master.sync()
@@ -94,6 +95,13 @@ def test_extra_node_by_its_own_repository(master: Setting, git_repo: Factory) ->
     assert again.state == RunState.SUCCEEDED, log_of(again)
     assert again.extras[0]["changed"] is False
     assert target.git("--git-dir", str(target.bare), "rev-list", "--count", "main") == "2"
+    # What changes only there goes there, although the master's node has nothing to do.
+    commit(master, ORDERS | {"batch_size": 5}, BILLING, system("crm"), pipe("more", source=OWN))
+    third = master.sync()
+    assert third.state == RunState.SUCCEEDED, log_of(third)
+    assert third.no_change
+    assert third.extras[0]["result"].endswith("1 changed (pipes/orders.conf.json)")
+    assert json.loads(files_of(target)["node/pipes/orders.conf.json"])["batch_size"] == 5
 
 
 def test_extra_node_fed_directly(master: Setting) -> None:

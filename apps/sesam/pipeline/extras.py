@@ -79,7 +79,8 @@ def _feed(session: Session, extra: ExtraNode, entry: dict[str, Any], handle: Ste
 def _would(session: Session, extra: ExtraNode) -> str:
     if extra.repository is None:
         return f"the node {extra.node} is synced by a run of its own"
-    return "would be: " + _words(_published(session, extra, dry_run=True), extra)
+    published = _published(session, extra, dry_run=True)
+    return _words(published, extra, verb="would be pushed to" if published.changed else "")
 
 
 def _published(session: Session, extra: ExtraNode, *, dry_run: bool) -> Published:
@@ -100,7 +101,7 @@ def _published(session: Session, extra: ExtraNode, *, dry_run: bool) -> Publishe
     )
 
 
-def _words(published: Published, extra: ExtraNode) -> str:
+def _words(published: Published, extra: ExtraNode, verb: str = "") -> str:
     where = f"{extra.repository} {extra.branch or 'main'}"
     if not published.changed:
         return f"no change: {where} has it already"
@@ -111,7 +112,7 @@ def _words(published: Published, extra: ExtraNode) -> str:
         )
         if paths
     ]  # fmt: skip
-    return f"pushed {published.commit[:8]} to {where}: {', '.join(counts)}"
+    return f"{verb or f'pushed {published.commit[:8]} to'} {where}: {', '.join(counts)}"
 
 
 def _share(session: Session, extra: ExtraNode) -> Share:
