@@ -25,7 +25,7 @@ def group_of(entity: Entity) -> Any:
 def in_group(entity: Entity, group: str) -> Entity:
     """The entity with the group's name, when it names none itself."""
     metadata = entity.value.get("metadata", {})
-    if not isinstance(metadata, dict) or GROUP_KEY in metadata:
+    if not isinstance(metadata, dict) or metadata.get(GROUP_KEY) is not None:
         return entity
     return replace(entity, value={**entity.value, "metadata": {**metadata, GROUP_KEY: group}})
 

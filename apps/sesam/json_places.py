@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import islice
 
 from apps.sesam.words import shown
 
 DEEPEST = 250  # levels; nobody means more, and everything that walks a value may rely on it
 _LONGEST_NUMBER = 4300  # digits: Python converts no more
+_MOST_TOKENS = 2_000_000  # a few seconds
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|-?Infinity|NaN|-?\d[\d.eE+-]*', re.DOTALL)
 _COLON = re.compile(r"\s*:")
 
@@ -19,10 +21,10 @@ def place(text_before: str) -> tuple[int, int]:
     return text_before.count("\n") + 1, len(text_before) - (text_before.rfind("\n") + 1) + 1
 
 
-def fault_place(text: str) -> tuple[str, int, int] | None:
-    """The first fault of a text that is well-formed otherwise: what it is, line and column."""
+def fault_place(text: str) -> tuple[str, int, int]:
+    """The first fault of a text that has one and is well-formed otherwise: what it is, line and column."""
     seen: list[set[str]] = []
-    for token in _TOKEN.finditer(text):
+    for token in islice(_TOKEN.finditer(text), _MOST_TOKENS):
         word = token[0]
         if word in "{[":
             seen.append(set())
@@ -30,7 +32,7 @@ def fault_place(text: str) -> tuple[str, int, int] | None:
             del seen[-1:]
         if fault := _fault(word, seen, is_key=_COLON.match(text, token.end()) is not None):
             return (fault, *place(text[: token.start()]))
-    return None
+    return ("A key is there twice, or a number cannot be read. The file is too large to say where.", 1, 1)
 
 
 def _fault(word: str, seen: list[set[str]], *, is_key: bool) -> str:

@@ -39,10 +39,10 @@ def json_read(data: bytes, file: str) -> Json:
     except json.JSONDecodeError as error:
         raise JsonProblem(file, f"This is not JSON: {error.msg}.", error.lineno, error.colno) from None
     except (_Fault, RecursionError):
-        raise JsonProblem(file, *(fault_place(text) or ("This cannot be read as JSON.",))) from None
+        raise JsonProblem(file, *fault_place(text)) from None
     # Depth can only be too much where there are that many brackets: the cheap look first.
-    if text.count("[") + text.count("{") > DEEPEST and (fault := fault_place(text)):
-        raise JsonProblem(file, *fault)
+    if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+        raise JsonProblem(file, *fault_place(text))
     return value
 
 
@@ -69,6 +69,21 @@ def _integer(digits: str) -> int:
         return int(digits)
     except ValueError:  # more digits than Python converts
         raise _Fault from None
+
+
+def _is_deep(value: Json) -> bool:
+    """Whether more lists and objects than allowed lie in each other. Level by level, so no depth is too much for it."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, (dict, list)) for one in level)
 
 
 def same(one: Json, other: Json) -> bool:

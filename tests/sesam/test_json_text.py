@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apps.sesam import json_places
 from apps.sesam.errors import JsonProblem
 from apps.sesam.json_places import DEEPEST
 from apps.sesam.json_text import canonical, json_read, pretty, same
@@ -59,6 +60,18 @@ def test_json_as_deep_as_allowed_is_read_and_written() -> None:
     assert same(value, value)
     assert canonical(value) == "[" * DEEPEST + "1" + "]" * DEEPEST
     assert pretty(value).count("[") == DEEPEST
+
+
+def test_depth_is_counted_not_brackets() -> None:
+    assert len(json_read(b"[" + b"[{}]," * 10_000 + b"1]", "a")) == 10_001
+    assert json_read(b"[" * DEEPEST + b"1" + b"]" * DEEPEST, "a")
+    assert json_read(b"[1," * (DEEPEST - 1) + b"{}" + b"]" * (DEEPEST - 1), "a")
+
+
+def test_a_fault_far_down_a_huge_file_is_told_without_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_places, "_MOST_TOKENS", 10)
+    with pytest.raises(JsonProblem, match="too large to say where"):
+        json_read(b"[" + b"1," * 20 + b"NaN]", "a")
 
 
 EQUAL = [
