@@ -70,6 +70,7 @@ def compared(node: Node, query: Mapping[str, str], user: User) -> Comparison | N
         missing=right.missing,
         problems=[*_told(left, right), *_told(right, left)],
         unknown=left.configuration.unknown,
+        is_plan=False,
     )
 
 

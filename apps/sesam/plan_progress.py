@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from apps.runs.models import Step
     from apps.sesam.models import Sync
 
-_TODO = {
-    "problems": "Correct the files below, push, and plan again.",
-    "missing": "Add the missing names (or take out what uses them), push, and plan again.",
+_TODO = {  # the last step that a run reached comes first
     "refused": "The node's own validation says no; nothing was changed. Correct the entities below, push, and plan "
     "again.",
     "questions": "A person must confirm what is asked below; nothing was changed.",
+    "missing": "Add the missing names (or take out what uses them), push, and plan again.",
+    "problems": "Correct the files below, push, and plan again.",
 }
 _OTHERWISE = {
     RunState.FAILED: "The run's log has the details.",
@@ -56,9 +56,7 @@ def progress_of(row: Sync) -> Progress:
 
 
 def _todo(row: Sync) -> str:
-    found = [words for name, words in _TODO.items() if name != "questions" and _has(row, name)]
-    if not found and row.questions:
-        found = [_TODO["questions"]]
+    found = [words for name, words in _TODO.items() if _has(row, name)]
     return found[0] if found else _OTHERWISE.get(RunState(row.state), "")
 
 

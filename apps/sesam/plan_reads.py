@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Page, Paginator
@@ -49,6 +50,12 @@ HINTS = {
     "ignored": "It differs on purpose: the node's version stays.",
     "protected": "A sync leaves it alone: the node's version stays.",
 }
+# The same where two sides are compared, neither of which goes anywhere.
+HINTS_BETWEEN = {
+    "new": "Only the right side has it.",
+    "changed": "Both have it, and they differ.",
+    "removed": "Only the left side has it.",
+}
 ALL, REFUSED = "all", "refused"
 
 _plans: Recently[Plan] = Recently(32 * 1024 * 1024)  # by the bytes of what was compared
@@ -65,7 +72,14 @@ class Comparison:
     problems: Sequence[Mapping[str, Any]] = ()
     refused: Sequence[Mapping[str, Any]] = ()
     unknown: Sequence[str] = ()  # files of the node that it does not understand itself
+    is_plan: bool = True  # the right side is meant to go to the node
 
+    def hint(self, move: str) -> str:
+        """What a move means here."""
+        between = "" if self.is_plan else HINTS_BETWEEN.get(move, "")
+        return between or HINTS.get(move, "The node's own validation says no.")
+
+    @cached_property
     def refusals(self) -> dict[str, list[Mapping[str, Any]]]:
         """The node's validation errors by entity; those of no entity that is shown under the empty name."""
         ids = {change.id for change in self.plan.changes}
@@ -132,7 +146,7 @@ class Filter:
 
     def chosen(self, comparison: Comparison) -> list[Change]:
         """Those entities that the node refused come first, then as the plan has them."""
-        refused = comparison.refusals()
+        refused = comparison.refusals
         found = [change for change in comparison.plan.changes if self._wants(change, refused)]
         return sorted(found, key=lambda change: change.id not in refused)
 
@@ -172,7 +186,9 @@ class Tile:
 def tiles(comparison: Comparison, asked: Filter) -> list[Tile]:
     """How many entities by move; a chosen tile leads back to what would change."""
     counts = {move: comparison.plan.counts[move] for move in MOVES}
-    refused = sum(name != "" for name in comparison.refusals())
+    if not comparison.is_plan:
+        counts = {move: number for move, number in counts.items() if number or move not in {"ignored", "protected"}}
+    refused = sum(name != "" for name in comparison.refusals)
     if refused:
         counts[REFUSED] = refused
     return [
@@ -181,7 +197,7 @@ def tiles(comparison: Comparison, asked: Filter) -> list[Tile]:
             label=LABELS.get(move, "Refused by the node"),
             number=number,
             tone=TONES.get(move, "idle") if number else "idle",
-            hint=HINTS.get(move, "The node's own validation says no."),
+            hint=comparison.hint(move),
             query=asked.words(move="" if asked.move == move else move),
             chosen=asked.move == move,
         )
@@ -210,13 +226,13 @@ class Card:
         return self.change.before is None or self.change.after is None or self.change.move == "unchanged"
 
 
-def card_of(change: Change, *, whole: bool, refused: Sequence[Mapping[str, Any]] = ()) -> Card:
+def card_of(comparison: Comparison, change: Change, *, whole: bool) -> Card:
     """One entity. Without `whole`, only when it is small."""
     found = difference(_plain(change.before), _plain(change.after)) if whole or _is_small(change) else None
     return Card(
         change=change,
-        badge=Badge(text=LABELS[change.move], tone=TONES.get(change.move, "idle"), hint=HINTS[change.move]),
-        refused=refused,
+        badge=Badge(text=LABELS[change.move], tone=TONES.get(change.move, "idle"), hint=comparison.hint(change.move)),
+        refused=comparison.refusals.get(change.id, ()),
         query=urlencode({"id": change.id}),
         found=found,
         html=difference_html(found) if found is not None else "",
@@ -226,13 +242,12 @@ def card_of(change: Change, *, whole: bool, refused: Sequence[Mapping[str, Any]]
 
 def cards(comparison: Comparison, changes: Iterable[Change]) -> list[Card]:
     """The entities of a page; beyond so many rows they come without their lines."""
-    refusals, left, made = comparison.refusals(), ROWS_AT_ONCE, []
+    left, made = ROWS_AT_ONCE, []
     for change in changes:
-        refused = refusals.get(change.id, ())
-        card = card_of(change, whole=False, refused=refused)
+        card = card_of(comparison, change, whole=False)
         rows = len(card.found.rows) if card.found is not None else 0
         if rows > left:
-            card = Card(change=change, badge=card.badge, refused=refused, query=card.query, found=card.found)
+            card = replace(card, html="", is_open=False)
         else:
             left -= rows
         made.append(card)

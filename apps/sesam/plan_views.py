@@ -120,7 +120,7 @@ def _comparison_context(request: HttpRequest, comparison: Comparison, place: Pla
         "cards": cards,
         "kept": f"{place.query(words)}&" if place.query(words) else "",
         "variables": variable_rows(comparison.plan.variables),
-        "general_refusals": comparison.refusals().get("", []),
+        "general_refusals": comparison.refusals.get("", []),
         "kinds": sorted({change.kind for change in comparison.plan.changes}),
     }
 
@@ -146,9 +146,8 @@ def _entity(request: HttpRequest, comparison: Comparison | None, place: Place, c
     change = comparison.change(request.GET.get("id", "")) if comparison is not None else None
     if comparison is None or change is None:
         raise Http404("There is no such entity in this comparison.")
-    refused = comparison.refusals().get(change.id, ())
     context |= {
-        "card": card_of(change, whole=True, refused=refused),
+        "card": card_of(comparison, change, whole=True),
         "comparison": comparison,
         "place": place,
         "back": place.query(Filter.of(request.GET).words()),
