@@ -57,7 +57,7 @@ class WireServer:
             self._context.load_cert_chain(*tls)
         self._stopped = threading.Event()
         self._kept: set[socket.socket] = set()
-        self._lock = threading.Lock()
+        self._lock, self._opening = threading.Lock(), threading.Lock()
         self._listener: socket.socket | None = None
         self.port = port
         self.open()
@@ -86,7 +86,12 @@ class WireServer:
     # Being there, and not
 
     def open(self) -> None:
-        """Listen (again), on the same port as before."""
+        """Listen (again), on the same port as before. Does nothing where it listens already, or was stopped."""
+        with self._opening:
+            if self._listener is None and not self._stopped.is_set():
+                self._listen()
+
+    def _listen(self) -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))

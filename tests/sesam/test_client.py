@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +13,7 @@ from apps.access.errors import InputError
 from apps.sesam.client import NodeClient, api_address, token_cleaned
 from apps.sesam.configuration import Entity
 from apps.sesam.errors import ConfigurationRefused, NodeForbidden, NodeRefused, NodeUnauthorized, NodeUnreachable
+from apps.sesam.patience import Patience
 from tests.fakes.fixtures import Authority
 from tests.fakes.sesam_node import FakeNode
 
@@ -238,6 +242,86 @@ def test_token_refused_without_showing_it(given: str) -> None:
     with pytest.raises(InputError, match="JWT") as refused:
         token_cleaned(given)
     assert "secret" not in str(refused.value)
+
+
+def test_plain_http_goes_past_proxies(fake_node: FakeNode, client: NodeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would see the token."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("all_proxy", "http://127.0.0.1:9")
+    with NodeClient(url=fake_node.url, jwt=fake_node.jwt) as client:
+        assert client.variables() == {}
+
+
+class Proxy:
+    """Takes CONNECT, and passes on what it cannot read."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._listener.accept()[0]
+                threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += near.recv(1)
+        self.asked.append(head)
+        host, _, port = head.split()[1].decode().partition(":")
+        with near, contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, int(port))) as far:
+            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self._pass, args=(far, near), daemon=True)
+            back.start()
+            self._pass(near, far)
+            back.join()
+
+    @staticmethod
+    def _pass(source: socket.socket, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    proxy = Proxy()
+    monkeypatch.setenv("https_proxy", proxy.url)
+    yield proxy
+    proxy.stop()
+
+
+def test_https_through_a_proxy(fake_node_tls: FakeNode, authority: Authority, proxy: Proxy) -> None:
+    patience = Patience(total=0.5, tries=1)
+    with NodeClient(
+        url=fake_node_tls.url, jwt=fake_node_tls.jwt, ca_bundle=authority.bundle, patience=patience
+    ) as client:
+        client.variables_put({"a": 1})
+        assert client.variables() == {"a": 1}
+        fake_node_tls.faults.add("GET", "*", "never")
+        with pytest.raises(NodeUnreachable, match="longer than"):
+            client.variables()
+        fake_node_tls.close()
+        with pytest.raises(NodeUnreachable):  # not lost: the proxy did not get through
+            client.variables_put({"a": 2})
+    assert proxy.asked[0].startswith(b"CONNECT 127.0.0.1")
+    assert not any(fake_node_tls.jwt.encode() in one for one in proxy.asked)
+
+
+def test_no_proxy(fake_node_tls: FakeNode, authority: Authority, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with NodeClient(url=fake_node_tls.url, jwt=fake_node_tls.jwt, ca_bundle=authority.bundle) as client:
+        assert client.variables() == {}
+    assert proxy.asked == []
 
 
 def test_netrc_does_not_replace_the_token(
