@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Q
+from django.forms import BaseInlineFormSet
 
 from apps.access.admin_site import TabularInline
 from apps.access.asked import number_of
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
 from apps.repos.models import Repository
-from apps.sesam.models import ExtraNode, Node, StoredSecret
+from apps.sesam.models import ExtraNode, Layout, Node, StoredSecret
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -32,10 +34,35 @@ class NamedInline(TabularInline):
         return field
 
 
+class ExtraNodeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
+    """What is wrong with the master is told on the line, not on a field that nobody sees."""
+
+    class Meta:
+        model = ExtraNode
+        fields = ("name", "template_path", "proxy", "repository", "branch", "node")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if self.instance.master.layout != Layout.MULTI:
+            self.add_error(None, "Only a node with the multi-node layout has extra nodes.")
+        return cleaned
+
+
+class ExtraNodeFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # generic only in the stubs
+    """Its forms see the master as it is about to be saved."""
+
+    def _construct_form(self, i: int, **kwargs: Any) -> Any:
+        form = super()._construct_form(i, **kwargs)  # type: ignore[misc]  # the stubs leave it out
+        form.instance.master = self.instance
+        return form
+
+
 class ExtraNodeInline(NamedInline):
     """A master's extra nodes. Who configures the master chooses among what they may configure besides."""
 
     model = ExtraNode
+    form = ExtraNodeForm
+    formset = ExtraNodeFormSet
     fk_name = "master"
     fields = ("name", "template_path", "proxy", "repository", "branch", "node")
     verbose_name = "extra node"

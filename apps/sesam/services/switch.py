@@ -22,5 +22,7 @@ def node_switch(*, node: Node, actor: Actor, enabled: bool) -> None:
     rows.update(enabled=enabled, wanted_commit="", check_after=None, compared="")
     if not enabled:
         node_state_set(node=node, state=NodeState.OFF)
-    elif rows.filter(owed=None).exists():
-        node_state_set(node=node, state=NodeState.UNKNOWN)
+        return
+    owed = rows.get().owed
+    detail = f"Run #{owed.run_number} left something that is still to be put right." if owed is not None else ""
+    node_state_set(node=node, state=NodeState.UNKNOWN if owed is None else NodeState.HALF, detail=detail)
