@@ -13,6 +13,8 @@ from apps.runs.models import Cause
 from apps.runs.states import RunState
 from apps.sesam.models import ExtraNode, Node, Sync
 from apps.sesam.services import plan_request
+from apps.sesam.services.check import nodes_check
+from apps.sesam.states import NodeState
 from tests.fakes.sesam_node import FakeNode
 from tests.sesam.engine import OPERATOR, Setting, carried_out, log_of, setting_made, tiny_patience
 from tests.sesam.multinode import TEMPLATES, pipe, repository_files, system
@@ -102,6 +104,40 @@ def test_extra_node_by_its_own_repository(master: Setting, git_repo: Factory) ->
     assert third.no_change
     assert third.extras[0]["result"].endswith("1 changed (pipes/orders.conf.json)")
     assert json.loads(files_of(target)["node/pipes/orders.conf.json"])["batch_size"] == 5
+
+
+def checked(setting: Setting) -> Node:
+    assert setting.node.repository is not None
+    services.repository_fetch(repository=setting.node.repository)
+    nodes_check(ids=[setting.node.pk])
+    return Node.objects.get(pk=setting.node.pk)
+
+
+def test_check_sees_what_only_an_extra_node_lacks(master: Setting, git_repo: Factory) -> None:
+    target = git_repo("eidsiva-conf")
+    extra = ExtraNode.objects.create(
+        master=master.node, name="eidsiva", template_path=TEMPLATES, repository=target.declare()
+    )
+    assert master.sync().state == RunState.SUCCEEDED
+    assert checked(master).state == NodeState.IN_SYNC
+    commit(master, ORDERS, BILLING, system("crm", node="eidsiva"), system("b"))
+    commit(master, ORDERS, BILLING, system("crm"), system("crm2", node="eidsiva"))
+    Node.objects.update(apply_mode="schedule")
+    node = checked(master)
+    assert (node.state, node.state_detail) == (
+        NodeState.BEHIND, f"It has {master.repo.shas[-1][:8]} itself; what it feeds is behind: eidsiva.",
+    )  # fmt: skip
+    row = carried_out(Sync.objects.get(state=RunState.QUEUED))
+    assert row.state == RunState.SUCCEEDED, log_of(row)
+    assert "node/systems/crm2.conf.json" in files_of(target)
+    assert checked(master).state == NodeState.IN_SYNC
+    commit(master, ORDERS, BILLING, system("crm"), system("crm2", node="eidsiva", x=1))
+    extra.repository.url += "-gone"
+    extra.repository.save()
+    assert checked(master).state == NodeState.BEHIND
+    row = carried_out(Sync.objects.get(state=RunState.QUEUED))
+    assert row.state == RunState.FAILED
+    assert checked(master).state == NodeState.BEHIND  # it was not fed
 
 
 def test_extra_node_fed_directly(master: Setting) -> None:

@@ -13,6 +13,7 @@ from apps.sesam.guard import questions
 from apps.sesam.models import ApplyMode
 from apps.sesam.plan import plan_made
 from apps.sesam.rules import Rules
+from apps.sesam.services.feeding import unfed
 from apps.sesam.states import NodeState
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _compared(node: Node, commit: str, seen: Seen) -> Verdict:
         return Verdict(state=NodeState.BROKEN, detail=broken, key=seen.key)
     plan = plan_made(_node_has(seen), desired.configuration, Rules.of(node))
     if plan.is_empty:
-        return Verdict(state=NodeState.IN_SYNC, key=seen.key, in_sync=True)
+        return _in_sync(node, desired, seen)
     state = NodeState.BEHIND if _moved(node, commit, desired) else NodeState.DRIFTED
     asked = tuple(
         question.as_json()
@@ -94,6 +95,14 @@ def _compared(node: Node, commit: str, seen: Seen) -> Verdict:
         questions=asked,
         apply=not asked and applies(node, state),
     )
+
+
+def _in_sync(node: Node, desired: Desired, seen: Seen) -> Verdict:
+    """A master that has all itself is behind as long as those that it feeds have not."""
+    if names := unfed(node=node, desired=desired):
+        detail = f"It has {desired.commit[:8]} itself; what it feeds is behind: {', '.join(names)}."
+        return Verdict(state=NodeState.BEHIND, detail=detail, key=seen.key, apply=applies(node, NodeState.BEHIND))
+    return Verdict(state=NodeState.IN_SYNC, key=seen.key, in_sync=True)
 
 
 def _node_has(seen: Seen) -> Configuration:
