@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import deployments, hooks, live
+from bench import deployments, hooks, live, sesam
 from bench.table import Table
 
-SECTIONS = {"deployments": deployments.measure, "live": live.measure, "hooks": hooks.measure}
+SECTIONS = {"deployments": deployments.measure, "live": live.measure, "hooks": hooks.measure, "sesam": sesam.measure}
 
 
 def main() -> int:

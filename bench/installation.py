@@ -99,12 +99,13 @@ def installation(hosts: int, database: str) -> Iterator[Installation]:
         disks = tempfile.TemporaryDirectory(prefix="deploypanel-bench-", dir=shm if shm.is_dir() else None)
         fleet = fleet_start(Path(stack.enter_context(disks)) / "fleet", hosts)
         stack.callback(fleet.stop)
-        panel = _panel(folder, url)
+        panel = panel_prepared(folder, url)
         stack.callback(panel.kill)
         yield Installation(panel, fleet, folder)
 
 
-def _panel(folder: Path, url: str) -> Panel:
+def panel_prepared(folder: Path, url: str = "") -> Panel:
+    """A panel in `folder` with an empty database (`url`; SQLite unless given), not started."""
     data, port = folder / "panel", free_port()
     data.mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEPLOYPANEL_")}

@@ -22,10 +22,13 @@ class Table:
     def say(self, text: str) -> None:
         print(f"   {text}", flush=True)
 
-    def ratio(self, name: str, ours: Sequence[float], baseline: Sequence[float], limit: float) -> None:
-        """Medians in seconds, and their ratio against `limit`."""
+    def ratio(
+        self, name: str, ours: Sequence[float], baseline: Sequence[float], limit: float, *, digits: int = 2
+    ) -> None:
+        """Medians in seconds with so many digits, and their ratio against `limit`."""
         mine, base = statistics.median(ours), statistics.median(baseline)
-        self._row(f"{name}: {mine:.2f} s, baseline {base:.2f} s, ratio {mine / base:.2f}", mine / base, limit, "×")
+        times = f"{mine:.{digits}f} s, baseline {base:.{digits}f} s"
+        self._row(f"{name}: {times}, ratio {mine / base:.2f}", mine / base, limit, "×")
 
     def figure(self, name: str, value: float, limit: float, unit: str) -> None:
         self._row(f"{name}: {value:.1f} {unit}", value, limit, unit)
