@@ -24,6 +24,8 @@ def apply_context(row: Sync, comparison: Comparison, actor: Actor) -> dict[str, 
     node = row.node
     if node is None or not _can_be_applied(row, comparison):
         return {}
+    if control.is_troubled(row):
+        return {"apply_refused": "It cannot be applied as it is: correct what is listed above first."}
     level = level_of(actor.user, node)
     if level < Level.IN_HOURS:
         return {"apply_refused": "You may look at this node; to apply needs the right to sync."}
@@ -46,7 +48,7 @@ def _can_be_applied(row: Sync, comparison: Comparison) -> bool:
     """A plan with something to do, or a sync that only waits for a person's word."""
     if row.state not in ENDED or not row.commit or comparison.plan.is_empty:
         return False
-    if control.is_troubled(row) or row.refused:
+    if row.refused:
         return False
     if row.action == SyncAction.PLAN:
         return True

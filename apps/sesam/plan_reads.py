@@ -122,6 +122,22 @@ def sync_comparison(sync: Sync) -> Comparison | None:
     )
 
 
+def plan_json(sync: Sync, plan: Plan | None) -> dict[str, Any]:
+    """For scripts: the plan, with the commit it is of and everything that stands in its way."""
+    found = (plan or Plan()).as_json(sync.missing)
+    return {
+        "node": sync.node_name,
+        "ref": sync.ref,
+        "commit": sync.commit,
+        "run": sync.run_number,
+        "state": sync.state,
+        "in_sync": plan is not None and plan.is_empty,
+        **found,
+        "questions": sync.questions,
+        "problems": sync.problems,
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filter:
     """Which entities were asked for. `move`: one of MOVES, `all`, `refused`, or empty for what would change."""

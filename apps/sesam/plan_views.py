@@ -27,7 +27,7 @@ from apps.sesam.control_reads import syncs_comparable
 from apps.sesam.models import Node, Sync
 from apps.sesam.plan_apply import apply_context
 from apps.sesam.plan_progress import progress_of
-from apps.sesam.plan_reads import Comparison, Filter, card_of, entity_page, sync_comparison, tiles
+from apps.sesam.plan_reads import Comparison, Filter, card_of, entity_page, plan_json, sync_comparison, tiles
 from apps.sesam.variable_rows import variable_rows
 from apps.sesam.views import node_context, node_or_404
 
@@ -164,11 +164,10 @@ def plan_download(request: HttpRequest, pk: int) -> HttpResponse:
     comparison, trouble = _of_sync(row)
     if comparison is None:
         return JsonResponse({"error": trouble or "This run did not come as far as a comparison."}, status=404)
-    return _download(comparison, f"plan-{row.node_name}-{row.pk}.json")
+    return _download(plan_json(row, comparison.plan), f"plan-{row.node_name}-{row.run_number or row.pk}.json")
 
 
-def _download(comparison: Comparison, name: str) -> HttpResponse:
-    told = comparison.plan.as_json(comparison.missing)
+def _download(told: dict[str, Any], name: str) -> HttpResponse:
     response = JsonResponse(told, json_dumps_params={"indent": 2, "ensure_ascii": False})
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
@@ -233,7 +232,9 @@ def compare_download(request: HttpRequest, pk: int) -> HttpResponse:
     comparison, trouble = _compared(request, node)
     if comparison is None:
         return JsonResponse({"error": trouble or "Nothing was asked."}, status=404)
-    return _download(comparison, f"comparison-{node.name}.json")
+    told = {"node": node.name, "from": comparison.left, "to": comparison.right}
+    told |= comparison.plan.as_json(comparison.missing) | {"problems": list(comparison.problems)}
+    return _download(told, f"comparison-{node.name}.json")
 
 
 def plan_urls() -> list[URLPattern]:

@@ -204,8 +204,6 @@ def test_a_plan_can_be_applied_as_it_is(web: Client) -> None:
     "fields",
     [
         {"state": RunState.RUNNING, "ended_at": None},
-        {"problems": [{"file": "a", "text": "b", "error": True}]},
-        {"missing": {"variables": {"a": ["b"]}}},
         {"action": "sync"},
         {"action": "sync", "state": RunState.FAILED},
         {"action": "restore", "commit": ""},
@@ -214,6 +212,30 @@ def test_a_plan_can_be_applied_as_it_is(web: Client) -> None:
 )
 def test_what_cannot_be_applied_offers_no_button(web: Client, fields: dict[str, Any]) -> None:
     assert 'id="apply"' not in body(web, url(sync_made(node_made(), **fields)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"problems": [{"file": "a", "text": "b", "error": True}]}, {"missing": {"variables": {"a": ["b"]}}}],
+)
+def test_what_git_lacks_must_be_corrected_first(web: Client, fields: dict[str, Any]) -> None:
+    text = body(web, url(sync_made(node_made(), **fields)))
+    assert "It cannot be applied as it is" in text
+    assert 'id="apply"' not in text
+
+
+def test_extra_nodes_are_listed_with_what_came_of_them(web: Client) -> None:
+    sync = sync_made(node_made())
+    extras = [
+        {"name": "eidsiva", "way": "repository", "target": "eidsiva-conf", "entities": 7, "replicas": [{}, {}],
+         "state": "planned", "result": "would be pushed to eidsiva-conf main: 2 added"},
+        {"name": "far", "way": "node", "target": "far", "entities": 1, "replicas": [], "state": "refused",
+         "result": "refused: outside its hours", "run": sync.run_id},
+    ]  # fmt: skip
+    Sync.objects.update(extras=extras)
+    text = body(web, url(sync))
+    assert "would be pushed to eidsiva-conf main: 2 added" in text
+    assert "Refused" in text
 
 
 def test_an_older_plan_says_so(web: Client) -> None:

@@ -1,11 +1,10 @@
-"""What a plan found, as lines for a terminal and as JSON for scripts."""
+"""What a plan found, as lines for a terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from apps.sesam.management.acting import question_lines
-from apps.sesam.plan import Plan
 from apps.sesam.plan_reads import sync_comparison
 from apps.sesam.words import shown
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from apps.sesam.models import Sync
+    from apps.sesam.plan import Plan
 
 MARKS = {"new": "+", "changed": "~", "removed": "-"}
 MOST = 200  # ids of one kind of change; a page has them all
@@ -22,22 +22,6 @@ def plan_of(sync: Sync) -> Plan | None:
     """What lies between the two sides; None when the run did not come so far."""
     comparison = sync_comparison(sync)
     return comparison.plan if comparison else None
-
-
-def plan_json(sync: Sync, plan: Plan | None) -> dict[str, Any]:
-    """The plan, with the commit it is of and everything that stands in its way."""
-    found = (plan or Plan()).as_json(sync.missing)
-    return {
-        "node": sync.node_name,
-        "ref": sync.ref,
-        "commit": sync.commit,
-        "run": sync.run_number,
-        "state": sync.state,
-        "in_sync": plan is not None and plan.is_empty,
-        **found,
-        "questions": sync.questions,
-        "problems": sync.problems,
-    }
 
 
 def plan_lines(sync: Sync, plan: Plan | None) -> list[str]:

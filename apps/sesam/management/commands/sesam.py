@@ -19,9 +19,10 @@ from apps.sesam.management.acting import (
     snapshot_meant,
 )
 from apps.sesam.management.arguments import arguments_add
-from apps.sesam.management.plan_words import missing_lines, plan_json, plan_lines, plan_of, problem_lines
+from apps.sesam.management.plan_words import missing_lines, plan_lines, plan_of, problem_lines
 from apps.sesam.management.status_words import status_json, status_line, status_lines
 from apps.sesam.models import Sync, SyncAction
+from apps.sesam.plan_reads import plan_json
 from apps.sesam.selectors import nodes_visible
 from apps.sesam.services import (
     node_pause,
