@@ -20,6 +20,9 @@ from apps.runs.states import RunState
 from apps.sesam import plan_reads, storage
 from apps.sesam.models import Node, StoredConfiguration, Sync
 from apps.sesam.plan_reads import Filter
+from tests.fakes.sesam_node import FakeNode
+from tests.sesam import engine
+from tests.sesam.engine import Setting
 from tests.sesam.planned import COMMIT, configuration, node_made, pipe, sync_made, sync_started, system, two_sides
 from tests.support.cast import grant
 from tests.support.gitrepo import GitRepo
@@ -405,6 +408,39 @@ def test_commits_need_the_repository(client: Client, teammate: User, followed: t
     assert shown(client, compare_url(node, f"?from={repo.shas[0]}&to={repo.shas[1]}")) == ["a", "crm"]
     Node.objects.filter(pk=node.pk).update(repository=None)
     assert "follows no repository" in body(client, compare_url(node, "?from=a&to=b"))
+
+
+# --- with a node behind it --------------------------------------------------------------------
+
+
+@pytest.fixture
+def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
+    engine.tiny_patience(monkeypatch)
+    return engine.setting_made(git_repo("conf"), fake_node)
+
+
+def test_from_a_plan_to_what_was_applied(web: Client, dev: Setting) -> None:
+    """Plan, see what is asked, confirm it on the page, and see what was done; all of it real."""
+    dev.hold(*[pipe(f"old-{number}") for number in range(20)], system("stays"))
+    sha = dev.commit(pipe("a"), system("stays", timeout=5))
+    asked = web.post(f"/admin/sesam/node/{dev.node.pk}/plan/", {"ref": "main"})
+    assert asked.status_code == 302
+    plan = engine.carried_out(Sync.objects.get())
+    text = body(web, url(plan))
+    assert "20 of the node&#x27;s 21 pipes and systems would be removed" in text
+    assert shown(web, url(plan, "?move=new")) == ["a"]
+    question = web.get(url(plan)).context["questions"][0]
+    dev.commit(pipe("b"), subject="Somebody pushes meanwhile")
+    form = {"ref": sha, "confirm": question.value, "confirmed": "1"}
+    assert web.post(f"/admin/sesam/node/{dev.node.pk}/sync/", form).status_code == 302
+    done = engine.carried_out(Sync.objects.latest("pk"))
+    assert (done.state, done.commit) == (RunState.SUCCEEDED, sha)
+    assert set(dev.fake.entities) == {"a", "stays"}
+    text = body(web, url(done))
+    assert "dev had" in text
+    assert 'id="apply"' not in text
+    assert "has run since" in body(web, url(plan))
+    assert shown(web, compare_url(dev.node, "?to=main")) == ["a", "b", "stays"]
 
 
 # --- how fast ---------------------------------------------------------------------------------
