@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import socket
 import ssl
 import threading
@@ -33,15 +32,23 @@ class Watch:
         self.sent = False  # something may have reached the node
         self.began = False  # an answer has begun to come
         self.expired = False
+        self._known: socket.socket | None = None
         self._handle: socket.socket | None = None
         self._lock = threading.Lock()
 
-    def holds(self, handle: socket.socket | None) -> None:
-        """This is the connection to cut."""
+    def holds(self, connection: socket.socket) -> None:
+        """This is the connection to cut, even when its owner thinks that it is done with it: answers may still come."""
         with self._lock:
-            self._handle = handle
+            if connection is not self._known:
+                self._let_go()
+                self._known, self._handle = connection, connection.dup()
             if self.expired:
-                _cut(handle)
+                _cut(self._handle)
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+        self._known = self._handle = None
 
     def expire(self) -> None:
         with self._lock:
@@ -60,7 +67,7 @@ class Watch:
             timer.cancel()
             _WATCH.reset(token)
             with self._lock:
-                self._handle = None
+                self._let_go()
 
 
 _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
@@ -80,7 +87,7 @@ class _Watched(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
         # TLS takes the descriptor over; a second one for the same connection can cut it during the handshake too.
-        self._handle = socket.socket(fileno=os.dup(connection.fileno()))
+        self._handle = connection.dup()
         if watch := _WATCH.get():
             watch.holds(self._handle)
         return connection
@@ -97,7 +104,8 @@ class _Watched(HTTPConnection):
         if self.sock is None and self.auto_open:
             self.connect()
         if watch := _WATCH.get():
-            watch.holds(self._handle)
+            if self._handle is not None:
+                watch.holds(self._handle)
             watch.sent = True
             # A large body may take longer than a connection may; the watch has the last word.
             if self.sock is not None:

@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 # Before the work: nothing was done. After it: all was done, and the answer suffers.
 BEFORE = {"reset_before", "html_502", "never", "redirect", "status"}
 AFTER = {
-    "reset_after", "half_body", "half_chunk", "half_head", "html_502_after", "never_after", "slow", "garbage",
-    "gzip_bomb", "zip_bomb", "endless",
+    "reset_after", "half_body", "half_chunk", "half_head", "html_502_after", "never_after", "slow", "slow_body",
+    "garbage", "gzip_bomb", "zip_bomb", "endless",
 }  # fmt: skip
 ALIASES = {"retry_after": "status:429"}
 
@@ -43,10 +43,11 @@ class Fault:
 class Faults:
     """All faults of one fake.
 
-    Kinds: `reset_before`, `html_502`, `never`, `redirect`, `status:NNN` (nothing was done); `reset_after`,
-    `half_body`, `half_chunk`, `half_head`, `html_502_after`, `never_after`, `slow`, `garbage`, `gzip_bomb`,
-    `zip_bomb`, `endless` (the work was done); and `refused`, which cannot know a call before it comes, and therefore
-    works the other way round: once `after` matching calls (at least one) were answered, nobody listens any more.
+    Nothing was done: `reset_before`, `html_502`, `never`, `redirect`, `status:NNN`, `retry_after` (429 with it).
+    The work was done: `reset_after`, `half_body`, `half_chunk`, `half_head`, `html_502_after`, `never_after`, `slow`,
+    `slow_body`, `garbage`, `gzip_bomb`, `zip_bomb`, `endless`.
+    And `refused`, which cannot know a call before it comes, and therefore works the other way round: once `after`
+    matching calls (at least one) were answered, nobody listens any more.
     """
 
     armed: list[Fault] = field(default_factory=list)

@@ -276,8 +276,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _after_slow(self, fault: Fault, answer: Answer) -> None:
         """Each byte in time, all of them far too late: headers too."""
         head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: {answer.content_type}\r\nX-Slow: {'y' * 200}\r\n"
-        for byte in (head + f"Content-Length: {len(answer.body)}\r\n\r\n").encode() + answer.body:
-            if self.server._stopped.wait(fault.pause):
+        self._drip((head + f"Content-Length: {len(answer.body)}\r\n\r\n").encode() + answer.body, fault.pause)
+
+    def _after_slow_body(self, fault: Fault, answer: Answer) -> None:
+        """The head at once, with the word that the connection ends here; then white space before the body."""
+        self.close_connection = True
+        self._send(Answer(answer.status, b"", answer.content_type), length=200 + len(answer.body))
+        self._drip(b" " * 200 + answer.body, fault.pause)
+
+    def _drip(self, data: bytes, pause: float) -> None:
+        for byte in data:
+            if self.server._stopped.wait(pause):
                 raise Gone
             self.wfile.write(bytes([byte]))
 
