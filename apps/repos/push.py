@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from apps.repos import git
-from apps.repos.errors import GitError, LoginRefused, PushOvertaken, PushRefused
+from apps.repos.errors import GitError, LoginRefused, PushOvertaken, PushRefused, Unreachable
 from apps.repos.faults import fault
 from apps.runs import process
+from apps.runs.errors import ProcessTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +36,16 @@ def push(
     """Push `sha` to `branch` with an environment that can log in. It and what Git says goes to the caller's log.
 
     Raises PushOvertaken when the branch is elsewhere by now, PushRefused (a protected branch, a hook),
-    LoginRefused, another GitError.
+    LoginRefused, Unreachable, another GitError: of those that may have reached the server, ask it what it has.
     """
     argv = git.command(mirror, "push", "--porcelain", "--no-verify", "--", login.url, f"{sha}:refs/heads/{branch}")
     if caller:
         caller.note(f"$ {shlex.join(argv)}")
         caller.check()
-    done = process.run(argv, env=git.environment(env), timeout=settings.GIT_TIMEOUT)
+    try:
+        done = process.run(argv, env=git.environment(env), timeout=settings.GIT_TIMEOUT)
+    except ProcessTimeout as slow:
+        raise Unreachable(f"{login.remote.host or 'This machine'} did not take the push in time: {slow}") from None
     said = git.text_of(done.err + b"\n" + done.out).strip()
     if caller:
         for line in filter(str.strip, said.splitlines()):

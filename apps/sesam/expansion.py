@@ -67,7 +67,10 @@ def expand(source: Source, *, master_name: str, extras: Sequence[ExtraSpec], ci:
         whole = Growing(master_name, entities).share(source.variables)
         return Expansion(shares={MASTER: whole}, problems=(), unfound=())
     work = _Work(entities, master_name)
-    told = [*_unknown_owners(work.owned, extras), *crossings_told(work.owned, {extra.name for extra in extras})]
+    told = [
+        *_unknown_owners(work.owned, extras, master_name),
+        *crossings_told(work.owned, {extra.name for extra in extras}),
+    ]
     for extra in sorted(extras, key=lambda extra: extra.name):
         templates = templates_read(source.templates, joined(source.settings.root, extra.template_path))
         told += templates.problems
@@ -150,7 +153,9 @@ def _pipes(entities: Iterable[Entity]) -> list[Entity]:
     return [entity for entity in entities if entity.kind == "pipe"]
 
 
-def _unknown_owners(owned: Mapping[str, Sequence[Entity]], extras: Sequence[ExtraSpec]) -> list[Problem]:
+def _unknown_owners(
+    owned: Mapping[str, Sequence[Entity]], extras: Sequence[ExtraSpec], master_name: str
+) -> list[Problem]:
     """Entities of a node that nobody declared would go nowhere, without a word."""
     known = {extra.name for extra in extras}
     there = ", ".join(sorted(known)) or "none"
@@ -158,7 +163,8 @@ def _unknown_owners(owned: Mapping[str, Sequence[Entity]], extras: Sequence[Extr
         Problem(
             file=entities[0].file,
             text=f"metadata.node names “{shown(owner)}”, which is no extra node of this master (there are: {there}). "
-            f"Files: {some([entity.file for entity in entities], 10)}.",
+            + ("What belongs to the master itself names nobody. " if owner == master_name else "")
+            + f"Files: {some([entity.file for entity in entities], 10)}.",
         )
         for owner, entities in sorted(owned.items())
         if owner != MASTER and owner not in known

@@ -17,7 +17,7 @@ import pytest
 from apps.access.errors import InputError
 from apps.access.models import SshKey
 from apps.repos import commit_tree, mirror, services
-from apps.repos.errors import GitError, LoginRefused, PushRefused, RemoteMissing
+from apps.repos.errors import GitError, LoginRefused, PushRefused, RemoteMissing, Unreachable
 from apps.repos.models import Repository
 from apps.repos.services import Published, folder_publish, publish
 from apps.runs import process
@@ -417,6 +417,18 @@ def test_stopped_while_the_server_thinks(over_ssh: Repository, extra: GitRepo, m
         publish_node(over_ssh, work=work)
     assert time.monotonic() - began < 10
     assert len(commits(extra)) == 1
+
+
+def test_a_server_that_never_answers(over_ssh: Repository, extra: GitRepo, settings: Any) -> None:
+    services.repository_fetch(repository=over_ssh)
+    hook(extra, "pre-receive", "sleep 20; exit 1")
+    settings.GIT_TIMEOUT = 1
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1 did not take the push in time"):
+        publish_node(over_ssh)
+    assert len(commits(extra)) == 1
+    hook(extra, "pre-receive", "exit 0")
+    settings.GIT_TIMEOUT = 60
+    assert publish_node(over_ssh).changed
 
 
 def test_ssh_and_another_push_while_the_server_thinks(over_ssh: Repository, extra: GitRepo) -> None:

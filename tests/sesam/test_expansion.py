@@ -392,6 +392,10 @@ def test_problem(entities: list[dict[str, Any]], templates: dict[str, Any], sent
     assert told(expanded(entities, templates)) == [sentence]
 
 
+def test_an_entity_that_names_the_master() -> None:
+    assert "What belongs to the master itself names nobody." in told(expanded([system("s", node=MASTER)], ONE))[0]
+
+
 def test_unfound_placeholders_for_the_page() -> None:
     done = expanded(FLOW, {MASTER_PIPE: {"_id": "x", "type": "pipe", "a": IN.format("gone")}})
     lost = done.unfound[0]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apps.repos.commit_tree import FolderChange
+    from apps.repos.credentials import Login
     from apps.repos.mirror import Caller
     from apps.repos.models import Repository
     from apps.repos.services.fetch import Working
@@ -65,7 +66,10 @@ def folder_publish(
     """
     if not history.ref_is_possible(f"refs/heads/{branch}"):
         raise InputError(f"{branch[:80]!r} cannot be the name of a branch.", "branch")
-    task = _Task(repository, branch, files, folder.strip("/"), message, work, dry_run=dry_run)
+    task = _Task(
+        repository=repository, branch=branch, files=files, folder=folder.strip("/"), message=message,
+        work=work, dry_run=dry_run, login=login_of(repository),
+    )  # fmt: skip
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return task.attempt()
@@ -79,58 +83,58 @@ def folder_publish(
     raise AssertionError("the last attempt returns or raises")
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Task:
     """One publication, over as many attempts as it takes."""
 
-    def __init__(
-        self,
-        repository: Repository,
-        branch: str,
-        files: Mapping[str, bytes],
-        folder: str,
-        message: str,
-        work: Working | None,
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._repository, self._work = repository, work
-        self._branch, self._files, self._folder, self._message = branch, files, folder, message
-        self._dry_run = dry_run
-        self._login = login_of(repository)
-        self._mirror: Path = mirror.mirror_path(repository.pk)
-        self._caller: Caller | None = InRun(work) if work else None
+    repository: Repository
+    branch: str
+    files: Mapping[str, bytes]
+    folder: str
+    message: str
+    work: Working | None
+    dry_run: bool
+    login: Login
+
+    @property
+    def path(self) -> Path:
+        return mirror.mirror_path(self.repository.pk)
+
+    @property
+    def caller(self) -> Caller | None:
+        return InRun(self.work) if self.work else None
 
     def note(self, text: str) -> None:
-        if self._caller:
-            self._caller.note(text)
+        if self.caller:
+            self.caller.note(text)
 
     def attempt(self) -> Published:
-        if self._caller:
-            self._caller.check()
+        if self.caller:
+            self.caller.check()
         base = self._tip()
-        if base and _lacks(self._mirror, base):
-            repository_fetch(repository=self._repository, work=self._work)
-            if _lacks(self._mirror, base):
-                raise PushOvertaken(f"{self._branch} has moved again while it was fetched.")
-        with mirror.locked(self._mirror, self._caller):
-            mirror.prepare(self._mirror)
-            change = commit_tree.folder_change(self._mirror, base, self._folder, self._files)
-            if not change or self._dry_run:
+        if base and _lacks(self.path, base):
+            repository_fetch(repository=self.repository, work=self.work)
+            if _lacks(self.path, base):
+                raise PushOvertaken(f"{self.branch} has moved again while it was fetched.")
+        with mirror.locked(self.path, self.caller):
+            mirror.prepare(self.path)
+            change = commit_tree.folder_change(self.path, base, self.folder, self.files)
+            if not change or self.dry_run:
                 return _published(base, change)
-            sha = commit_tree.folder_commit(self._mirror, base, self._folder, self._files, self._message)
+            sha = commit_tree.folder_commit(self.path, base, self.folder, self.files, self.message)
             self._push(sha, base)
         return _published(sha, change)
 
     def _tip(self) -> str:
-        name = f"refs/heads/{self._branch}"
-        return mirror.remote_tips(self._login, [name], TIP_TIMEOUT)[name]
+        name = f"refs/heads/{self.branch}"
+        return mirror.remote_tips(self.login, [name], TIP_TIMEOUT)[name]
 
     def _push(self, sha: str, base: str) -> None:
         try:
             with credentials.opened(
-                self._login, connect_timeout=settings.SSH_CONNECT_TIMEOUT, keepalive=settings.SSH_KEEPALIVE
+                self.login, connect_timeout=settings.SSH_CONNECT_TIMEOUT, keepalive=settings.SSH_KEEPALIVE
             ) as env:
-                push(self._mirror, self._login, env, sha=sha, branch=self._branch, caller=self._caller)
+                push(self.path, self.login, env, sha=sha, branch=self.branch, caller=self.caller)
         except GitError as error:
             self._settle(error, sha, base)
 
@@ -144,7 +148,7 @@ class _Task:
             self.note("The server has the commit, although its answer was lost.")
             return
         if tip != base:
-            raise PushOvertaken(f"{self._branch} has moved to {tip[:8] or 'nothing'} meanwhile.", error.said) from None
+            raise PushOvertaken(f"{self.branch} has moved to {tip[:8] or 'nothing'} meanwhile.", error.said) from None
         raise error
 
 
