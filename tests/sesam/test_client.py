@@ -319,7 +319,7 @@ def test_https_through_a_proxy(fake_node_tls: FakeNode, authority: Authority, pr
         client.variables_put({"a": 1})
         assert client.variables() == {"a": 1}
         fake_node_tls.faults.add("GET", "*", "never")
-        with pytest.raises(NodeUnreachable, match="took longer than|was silent for too long"):
+        with pytest.raises(NodeUnreachable, match=r"took longer than|was silent for too long"):
             client.variables()
         fake_node_tls.close()
         with pytest.raises(NodeUnreachable):  # not lost: the proxy did not get through
