@@ -15,6 +15,8 @@ from apps.sesam.json_places import DEEPEST, fault_place, place
 from apps.sesam.words import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from apps.sesam.configuration import Json
 
 _FIRST = ("_id", "type")  # keys that people look for first
@@ -87,31 +89,31 @@ def _is_deep(value: Json) -> bool:
 
 
 def same(one: Json, other: Json) -> bool:
-    """Whether two values are equal as JSON. No depth is too much for it."""
-    try:
-        # Python's own comparison is the quick one, but to it True is 1; one spelling leaves no doubt.
-        if one != other or repr(one) == repr(other):
-            return bool(one == other)
-    except RecursionError:
-        pass
-    return _same_walked(one, other)
-
-
-def _same_walked(one: Json, other: Json) -> bool:
+    """Whether two values are equal as JSON. Not recursive: no depth is too much for it."""
     pairs = [(one, other)]
     while pairs:
-        a, b = pairs.pop()
-        if isinstance(a, dict):
-            if not isinstance(b, dict) or a.keys() != b.keys():
-                return False
-            pairs.extend((value, b[key]) for key, value in a.items())
-        elif isinstance(a, list):
-            if not isinstance(b, list) or len(a) != len(b):
-                return False
-            pairs.extend(zip(a, b, strict=True))
-        elif (a is not b) if isinstance(a, bool) or isinstance(b, bool) else a != b:
+        inner = _inner(*pairs.pop())
+        if inner is None:
             return False
+        for pair in inner:
+            # Most of what there is, is text: not worth a round of its own.
+            if type(pair[0]) is not str:
+                pairs.append(pair)
+            elif pair[0] != pair[1]:
+                return False
     return True
+
+
+def _inner(one: Json, other: Json) -> Iterable[tuple[Json, Json]] | None:
+    """What remains to be compared of two values; None: they differ already."""
+    if isinstance(one, dict):
+        alike = isinstance(other, dict) and one.keys() == other.keys()
+        return [(value, other[key]) for key, value in one.items()] if alike else None
+    if isinstance(one, list):
+        return zip(one, other, strict=True) if isinstance(other, list) and len(one) == len(other) else None
+    if isinstance(one, bool) or isinstance(other, bool):
+        return () if one is other else None
+    return () if one == other else None
 
 
 def canonical(value: Json) -> str:

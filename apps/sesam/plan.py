@@ -139,7 +139,7 @@ def _change(name: str, node: Entity | None, git: Entity | None, rules: Rules) ->
     if node is None or git is None:
         return _made(name, "removed" if git is None else "new", node, git), git
     if same(node.value, git.value):
-        return _made(name, "unchanged", node, git), replace(node, file=git.file)
+        return _made(name, "unchanged", node, git), git
     if rules.orchestrator and _orchestrated(node, git, rules):
         kept = replace(node, file=git.file)
         return _made(name, "unchanged", node, kept, "The orchestrator made it of what Git has."), kept
