@@ -11,7 +11,7 @@ from apps.repos.faults import fault
 from apps.runs import process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 LIMIT_BYTES = 64 * 1024 * 1024  # of all files together
@@ -23,11 +23,11 @@ _KINDS = {"120000": "a link", "160000": "a submodule"}
 class FilesRead(dict[str, bytes]):
     """Contents by path from the repository's top. Odd bytes of a path are written `\\xe9`.
 
-    `left_out` has a sentence for each entry that is no file, and for names that cannot be told apart;
-    `unread` the paths of files that were not wanted.
+    `left_out` says by path why an entry is not among them: it is no file, or its name cannot be told from
+    another's. `unread` has the paths of files that were not wanted.
     """
 
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = {}
     unread: tuple[str, ...] = ()
 
 
@@ -55,16 +55,16 @@ def files_read(
     commit, MirrorDamaged, NotMirrored, and GitError when there is more than the limits allow.
     """
     files = FilesRead()
-    left_out: list[str] = []
+    left_out: dict[str, str] = {}
     found = list(_blobs(_listing(mirror, sha, folders), left_out))
     blobs = [blob for blob in found if wanted is None or wanted(blob.path)]
     _check_limits(blobs, folders, limit_bytes, limit_files)
     contents = _contents(mirror, {blob.oid: blob.size for blob in blobs})
     for blob in blobs:
         if blob.path in files:
-            left_out.append(f"{blob.path}: two files have this name when their odd bytes are written out.")
+            left_out[blob.path] = "Two files have this name when their odd bytes are written out: one is left out."
         files.setdefault(blob.path, contents[blob.oid])
-    files.left_out = tuple(left_out)
+    files.left_out = left_out
     if wanted is not None:
         files.unread = tuple(blob.path for blob in found if not wanted(blob.path))
     return files
@@ -86,7 +86,7 @@ def _listing(mirror: Path, sha: str, folders: Sequence[str]) -> bytes:
         raise MirrorDamaged(f"The mirror is damaged: the files of {sha[:8]} cannot be listed.", error.said) from None
 
 
-def _blobs(listing: bytes, left_out: list[str]) -> Iterator[_Blob]:
+def _blobs(listing: bytes, left_out: dict[str, str]) -> Iterator[_Blob]:
     for line in listing.split(b"\x00"):
         if not line:
             continue
@@ -97,7 +97,7 @@ def _blobs(listing: bytes, left_out: list[str]) -> Iterator[_Blob]:
         if kind == "blob" and mode not in _KINDS:
             yield _Blob(git.text_of(path), oid, int(size))
         else:
-            left_out.append(f"{git.text_of(path)} is {_KINDS.get(mode, 'no file')}: it is left out.")
+            left_out[git.text_of(path)] = f"This is {_KINDS.get(mode, 'no file')}: it is left out."
 
 
 def _check_limits(blobs: list[_Blob], folders: Sequence[str], limit_bytes: int, limit_files: int) -> None:

@@ -15,6 +15,7 @@ from apps.sesam.references import References, missing, references
 from apps.sesam.selectors import extras_of, master_of, repository_of
 from apps.sesam.source import Source, SourceSettings, source_paths, source_read
 from apps.sesam.whitelist import content_counts
+from apps.sesam.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,7 +80,7 @@ def desired_read(*, node: Node, commit: str) -> Desired:
     files = files_read(repository, commit, source_paths(settings), wanted=lambda path: content_counts(path, settings))
     # What lies there counts by its name, too; the content of what is not read is never looked at.
     source = source_read({**dict.fromkeys(files.unread, b""), **files}, settings)
-    told = [Problem(file="", text=sentence, is_error=False) for sentence in files.left_out]
+    told = [Problem(file=shown(path), text=why, is_error=False) for path, why in files.left_out.items()]
     if not settings.is_multi or settings.is_ci:
         return _desired(node, commit, source, None, [], told)
     master = master_of(node)

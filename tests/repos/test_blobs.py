@@ -46,7 +46,7 @@ def test_files_under_folders(git_repo: Factory, folders: list[str], expected: se
     sha = conf.commit({name: f"{name}\n" for name in names})
     files = selectors.files_read(fetched(conf), sha, folders)
     assert files == {name: f"{name}\n".encode() for name in expected}
-    assert files.left_out == ()
+    assert files.left_out == {}
 
 
 def test_contents_are_exact(git_repo: Factory) -> None:
@@ -78,11 +78,11 @@ def test_odd_names_links_and_submodules(git_repo: Factory) -> None:
     conf.push()
     files = selectors.files_read(fetched(conf), conf.git("rev-parse", "HEAD"), ["pipes"])
     assert sorted(files) == ["pipes/\\xe9.json", "pipes/tab\tline\n.json", "pipes/ü.json"]
-    assert sorted(files.left_out) == [
-        "pipes/\\xe9.json: two files have this name when their odd bytes are written out.",
-        "pipes/link is a link: it is left out.",
-        "pipes/module is a submodule: it is left out.",
-    ]
+    assert files.left_out == {
+        "pipes/\\xe9.json": "Two files have this name when their odd bytes are written out: one is left out.",
+        "pipes/link": "This is a link: it is left out.",
+        "pipes/module": "This is a submodule: it is left out.",
+    }
 
 
 def test_limits_name_the_place_and_the_largest(git_repo: Factory) -> None:

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from apps.access.errors import InputError
 from apps.access.models import SshKey
-from apps.repos import commit_tree, mirror, services
+from apps.repos import blobs, commit_tree, git, mirror, services
 from apps.repos.errors import GitError, LoginRefused, PushRefused, RemoteMissing, Unreachable
 from apps.repos.models import Repository
 from apps.repos.services import Published, folder_publish, publish
@@ -152,6 +155,28 @@ def test_a_folder_below_a_folder(extra: GitRepo) -> None:
     with pytest.raises(GitError, match=r"README\.md is a file there; README\.md/b/ cannot lie below it"):
         publish_node(repository, folder="README.md/b")
     assert publish_node(repository, folder="README.md").removed == ("",)
+
+
+SETS = st.dictionaries(
+    st.sampled_from(["a", "b/c", "b/d", "b/e/f", "ü", "node"]), st.sampled_from([b"", b"1", b"2\n"]), min_size=1
+)
+
+
+@given(sets=st.lists(SETS, min_size=1, max_size=3), folder=st.sampled_from(["node", "deep/node", "n"]))
+@hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_folder_holds_exactly_what_was_put_there(sets: list[dict[str, bytes]], folder: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{os.urandom(6).hex()}.git"
+    git.call(None, "init", "-q", "--bare", str(path))
+    other = {"node2/a": b"x", "deep/x": b"y", "README": b"z"}
+    base = commit_tree.folder_commit(path, "", "", other, "First")
+    for files in sets:
+        before = {name.removeprefix(f"{folder}/") for name in blobs.files_read(path, base, [folder])}
+        change = commit_tree.folder_change(path, base, folder, files)
+        assert set(change.added) == files.keys() - before
+        assert set(change.removed) == before - files.keys()
+        base = commit_tree.folder_commit(path, base, folder, files, "Next\n\nÖl")
+        assert not commit_tree.folder_change(path, base, folder, files)
+        assert blobs.files_read(path, base, [""]) == other | {f"{folder}/{name}": data for name, data in files.items()}
 
 
 def test_odd_names_and_contents(extra: GitRepo) -> None:
