@@ -165,6 +165,12 @@ def _source_banners(node: Node, master: ExtraNode | None) -> list[Banner]:
     return []
 
 
+def check_at(node: Node, now: datetime) -> datetime | None:
+    """The moment of the next check, where it lies ahead."""
+    ahead = node.enabled and node.interval is not None and node.check_claimed_at is None
+    return node.check_after if ahead and node.check_after is not None and node.check_after > now else None
+
+
 def next_check(node: Node, now: datetime) -> str:
     """When it is looked at again, in words."""
     if not node.enabled:
@@ -173,9 +179,8 @@ def next_check(node: Node, now: datetime) -> str:
         return "looking now"
     if node.interval is None:
         return "on request only"
-    if node.check_after is None or node.check_after <= now:
-        return "at once"
-    return f"in {duration(max(1.0, (node.check_after - now).total_seconds()))}"
+    at = check_at(node, now)
+    return f"in {duration(max(1.0, (at - now).total_seconds()))}" if at is not None else "at once"
 
 
 def layout_words(node: Node) -> str:

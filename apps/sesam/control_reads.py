@@ -21,6 +21,8 @@ from apps.sesam.selectors import fed_by
 from apps.sesam.services.rules import node_rule
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from apps.access.actor import Actor
     from apps.repos.models import Repository
     from apps.sesam.models import ExtraNode, Node, Snapshot
@@ -44,6 +46,7 @@ class NodeSituation(Situation):
     plan_old: str  # why the plan says nothing about now any more
     questions: tuple[control.Question, ...]
     next_check: str
+    check_at: datetime | None
 
     @property
     def branch(self) -> str:
@@ -81,6 +84,7 @@ def situation_read(*, node: Node, actor: Actor, level: Level) -> NodeSituation:
         plan_old=plan_old,
         questions=control.questions(node.questions or _asked(plan, plan_old)),
         next_check=control.next_check(node, now),
+        check_at=control.check_at(node, now),
         headline=control.headline(node, active.kind if active is not None else ""),
         banners=tuple(
             control.banners(

@@ -62,12 +62,15 @@ def control_page(request: HttpRequest, pk: int) -> TemplateResponse:
     context = {
         **node_context(request, node),
         **situation_context(request, situation),
+        **_history_context(request, node),
         "ref": request.GET.get("ref", "").strip(),
-        "history": history_page(node, request.GET.get("page", "1")),
-        "bars": durations_recent(node),
         "comparable": syncs_comparable(node),
     }
     return TemplateResponse(request, "sesam/control.html", context)
+
+
+def _history_context(request: HttpRequest, node: Node) -> dict[str, Any]:
+    return {"history": history_page(node, request.GET.get("page", "1")), "bars": durations_recent(node)}
 
 
 def _situation(request: HttpRequest, pk: int) -> NodeSituation:
@@ -120,15 +123,16 @@ LIVE_REGIONS = {
     "control-plan": "sesam/_plan_card.html",
     "control-gate": "sesam/_gate.html",
     "control-restore": "sesam/_ways_back.html",
+    "control-history": "sesam/_history.html",
 }
-LIVE_FOR_ALL = ("control-head", "control-banners", "control-running", "control-plan")
+LIVE_FOR_ALL = ("control-head", "control-banners", "control-running", "control-plan", "control-history")
 
 
 @require_GET
 def live(request: HttpRequest, pk: int) -> JsonResponse:
-    """The parts of the page that move, by the id of the element they belong into."""
+    """The parts of the page that move, by the id of the element they belong into; `?page=` of the history."""
     situation = _situation(request, pk)
-    context = situation_context(request, situation)
+    context = situation_context(request, situation) | _history_context(request, situation.node)
     names = LIVE_REGIONS if situation.may_act else LIVE_FOR_ALL
     return JsonResponse({name: render_to_string(LIVE_REGIONS[name], context, request=request) for name in names})
 

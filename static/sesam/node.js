@@ -1,5 +1,14 @@
 "use strict";
 
+/* The time until the next check runs down while the page is open. */
+window.setInterval(() => {
+  for (const element of document.querySelectorAll("time[data-until]")) {
+    const seconds = Math.round((Date.parse(element.dateTime) - Date.now()) / 1000);
+    const words = seconds >= 60 ? `In ${Math.floor(seconds / 60)} min ${seconds % 60} s` : `In ${seconds} s`;
+    element.textContent = seconds > 0 ? words : "At once";
+  }
+}, 1000);
+
 /* What a node's page asks before it applies. Without this script the panel asks on a page of its own. */
 document.addEventListener("dp:confirm", (event) => {
   const { dialog, submitter } = event.detail;

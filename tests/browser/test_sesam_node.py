@@ -13,10 +13,14 @@ from django.utils import timezone
 from apps.access.models import BusinessHours
 from apps.repos.services import repository_fetch
 from apps.runs.states import RunState
-from apps.sesam.models import ExtraNode, Node, SecretStore, Snapshot
+from apps.sesam.models import ExtraNode, Node, SecretStore, Snapshot, Sync
 from tests.browser.conftest import Surfer
 from tests.browser.test_pages import LOOKS, look_name
+from tests.fakes.fixtures import fake_node  # noqa: F401 - a fixture
+from tests.fakes.sesam_node import FakeNode
 from tests.sesam import rows
+from tests.sesam.engine import Setting, carried_out, setting_made, tiny_patience
+from tests.sesam.engine import pipe as conf_pipe
 from tests.sesam.multinode import TEMPLATES, pipe, repository_files, system
 from tests.support.cast import PASSWORD
 from tests.support.gitrepo import GitRepo
@@ -160,6 +164,8 @@ def signed(surf: Callable[..., Surfer], live_server: object, owner: User) -> Cal
     def enter(**look: bool) -> Surfer:
         surfer = surf(live_server.url, **look)  # type: ignore[attr-defined]
         surfer.sign_in("owner", PASSWORD)
+        # Runs are carried out by the tests here, and this server has no WebSockets to follow them by.
+        surfer.page.route("**/runs/run.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         return surfer
 
     return enter
@@ -193,3 +199,98 @@ def test_pages_hold_the_basics(plant: Plant, signed: Callable[..., Surfer], look
         surfer.shoot(f"{name}-{look_name(look)}")
         wrong += [f"{name}: {fault}" for fault in surfer.faults()]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def setting(
+    transactional_db: None,
+    git_repo: Callable[..., GitRepo],
+    fake_node: FakeNode,  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> Setting:
+    """A node with two pipes that follows a repository, which wants one of them otherwise and another one besides."""
+    tiny_patience(monkeypatch)
+    made = setting_made(git_repo("conf"), fake_node, apply_mode="push")
+    made.hold(conf_pipe("orders"), conf_pipe("old"))
+    made.commit(conf_pipe("orders", batch_size=5), conf_pipe("crm"), subject="Fetch from the CRM")
+    return made
+
+
+def newest() -> Sync:
+    return Sync.objects.select_related("run").order_by("-id")[0]
+
+
+def test_plan_apply_and_restore(setting: Setting, signed: Callable[..., Surfer]) -> None:
+    surfer, node = signed(), setting.node
+    page = surfer.go(f"/admin/sesam/node/{node.pk}/control/")
+    page.click("#control-gate button:has-text('Plan')")
+    page.wait_for_selector("#plan:has-text('Nothing is changed anywhere.')")
+    carried_out(newest())
+    page.wait_for_selector("#plan .sesam-figures")  # it appears by itself
+    page.wait_for_selector("#history .dp-good:has-text('Succeeded')")
+    assert page.inner_text("#plan .sesam-figures").split() == ["+1", "new", "~1", "changed", "−1", "removed"]
+    assert set(setting.fake.entities) == {"orders", "old"}
+
+    page.click("button:has-text('Apply…')")
+    dialog = page.locator("#apply-dialog")
+    assert "main, its newest commit" in dialog.inner_text()
+    assert "+1 ~1 −1 (as planned for " in dialog.inner_text()
+    surfer.shoot("node-dialog-light", full=False)
+    page.keyboard.press("Escape")
+    assert not Sync.objects.filter(action="sync").exists()
+    page.click("button:has-text('Apply…')")
+    page.keyboard.press("Tab")  # from Cancel, where the focus begins
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin/runs/run/*/change/")
+    assert page.locator(f"a[href='/admin/sesam/node/{node.pk}/control/']").count() >= 1
+    assert carried_out(newest()).state == RunState.SUCCEEDED
+    assert set(setting.fake.entities) == {"orders", "crm"}
+
+    surfer.go(f"/admin/sesam/node/{node.pk}/control/")
+    page.click("#control-restore a:has-text('Restore…')")
+    assert "old pipe" in page.inner_text("form.dp-card").replace("\n", " ")
+    page.click("button:has-text('Restore')")
+    page.wait_for_url("**/admin/runs/run/*/change/")
+    assert carried_out(newest()).state == RunState.SUCCEEDED
+    assert set(setting.fake.entities) == {"orders", "old"}
+
+    surfer.go(f"/admin/sesam/node/{node.pk}/control/")
+    assert "Automatic applying is paused." in page.inner_text("#control-banners")
+    page.click("#control-banners button:has-text('Resume')")
+    page.wait_for_selector("text=Automatic applying goes on.")
+    surfer.go(f"/admin/sesam/node/{node.pk}/control/")
+    surfer.shoot("node-real-light")
+    assert surfer.faults() == []
+
+
+def test_without_a_script_one_can_apply(setting: Setting, surf: Callable[..., Surfer], live_server: object) -> None:
+    surfer = surf(live_server.url, script=False)  # type: ignore[attr-defined]
+    User.objects.create_superuser("owner", password=PASSWORD)
+    surfer.sign_in("owner", PASSWORD)
+    page = surfer.go(f"/admin/sesam/node/{setting.node.pk}/control/")
+    page.click("button:has-text('Apply…')")
+    assert "not known: there is no plan" in page.inner_text("form.dp-card")
+    assert not Sync.objects.exists()
+    page.click("form.dp-card button:has-text('Apply')")
+    page.wait_for_url("**/admin/runs/run/*/change/")
+    assert carried_out(newest()).state == RunState.SUCCEEDED
+    assert set(setting.fake.entities) == {"orders", "crm"}
+
+
+def test_questions_are_answered_by_check_boxes(setting: Setting, signed: Callable[..., Surfer]) -> None:
+    setting.hold(*(conf_pipe(f"pipe-{number}") for number in range(30)))
+    surfer = signed()
+    page = surfer.go(f"/admin/sesam/node/{setting.node.pk}/control/")
+    page.click("#control-gate button:has-text('Plan')")
+    carried_out(newest())
+    page.wait_for_selector("#control-gate .sesam-questions")
+    page.click("button:has-text('Apply…')")
+    assert "A question is not confirmed" in page.inner_text("#apply-dialog")
+    page.keyboard.press("Escape")
+    page.check("#control-gate [name=confirm]")
+    page.click("button:has-text('Apply…')")
+    assert "A question is not confirmed" not in page.inner_text("#apply-dialog")
+    page.click("#apply-dialog [data-yes]")
+    page.wait_for_url("**/admin/runs/run/*/change/")
+    assert carried_out(newest()).state == RunState.SUCCEEDED
+    assert set(setting.fake.entities) == {"orders", "crm"}

@@ -88,7 +88,7 @@ def test_syncer_sees_buttons_but_no_settings(as_level: SignIn, node: Node) -> No
 
 def test_live_gives_viewers_the_parts_without_buttons(as_level: SignIn, node: Node) -> None:
     assert set(as_level(Level.VIEW).get(address(node, "live/")).json()) == {
-        "control-head", "control-banners", "control-running", "control-plan",
+        "control-head", "control-banners", "control-running", "control-plan", "control-history",
     }  # fmt: skip
     assert "control-gate" in as_level(Level.ACT).get(address(node, "live/")).json()
 
