@@ -184,8 +184,7 @@ def compare_page(request: HttpRequest, pk: int) -> HttpResponse:
         **node_context(request, node, f"Compare: {node.name}"),
         "place": place,
         "trouble": trouble,
-        "choices": _choices(node),
-        "chosen": {name: request.GET.get(name, "") for name in ("old", "new", "from", "to")},
+        **_choices(node, request),
     }
     if comparison is not None:
         context |= _comparison_context(request, comparison, place)
@@ -204,14 +203,20 @@ def _compare_place(request: HttpRequest, node: Node) -> Place:
     return Place.of("sesam_node_compare", node.pk, urlencode(kept))
 
 
-def _choices(node: Node) -> list[tuple[str, str]]:
-    """Past syncs as values and words, newest first; what the node had before each comes after it."""
+def _choices(node: Node, request: HttpRequest) -> dict[str, Any]:
+    """Past syncs as values and words, newest first; what the node had before each comes after it.
+
+    `old_usual` is what is older than the one that was chosen.
+    """
     found = []
     for row in syncs_comparable(node):
         found.append((str(row.pk), f"{sync_name(row)} {row.commit_subject[:60]}".strip()))
         if row.before_id is not None:
             found.append((f"{row.pk}:{HAD}", f"{sync_name(row, HAD)}: what the node had"))
-    return found
+    chosen = {name: request.GET.get(name, "") for name in ("old", "new", "from", "to")}
+    values = [value for value, _ in found]
+    older = values[values.index(chosen["new"]) + 1 :] if chosen["new"] in values else values[1:]
+    return {"choices": found, "chosen": chosen, "old_usual": chosen["old"] or "".join(older[:1])}
 
 
 @require_GET

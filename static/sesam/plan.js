@@ -83,8 +83,9 @@
     });
   });
 
-  // The run has come to its end: the whole page has something new to say.
+  // Both sides are known, or the run has come to its end: the whole page has something new to say.
   document.addEventListener("dp:live", () => {
-    if (document.querySelector("[data-reload] > [data-ended]")) window.location.reload();
+    const news = document.querySelector("[data-reload] > [data-ended], [data-reload] > [data-compared]");
+    if (news && ("ended" in news.dataset || !document.getElementById("entities"))) window.location.reload();
   });
 })();

@@ -177,15 +177,19 @@ def test_a_plan_at_work_becomes_the_plan(open_page: Callable[..., Surfer], look:
     for position, (stage, state) in enumerate(zip(["fetch", "source", "compare", "guard"], states, strict=True)):
         Step.objects.create(run=sync.run, stage=stage, position=position, state=state)
     surfer = open_page(plan_url(sync), **LOOKS[look])
-    assert "Running" in surfer.page.inner_text("#plan-progress")
+    page = surfer.page
+    assert "Running" in page.inner_text("#plan-progress")
     surfer.shoot(f"plan-working-{look}")
     assert surfer.faults() == []
     before, wanted = (configuration_keep(side) for side in two_sides())
+    Sync.objects.filter(pk=sync.pk).update(before=before, wanted=wanted)
+    page.wait_for_selector("#entities .diff")  # as soon as it is known
+    assert page.locator("#plan-progress[data-live]").count()
     now = timezone.now()
     Run.objects.filter(pk=sync.run_id).update(state=RunState.SUCCEEDED, ended_at=now)
-    Sync.objects.filter(pk=sync.pk).update(state=RunState.SUCCEEDED, ended_at=now, before=before, wanted=wanted)
-    surfer.page.wait_for_selector("#entities .diff")
-    assert not surfer.page.locator("#plan-progress[data-live]").count()
+    Sync.objects.filter(pk=sync.pk).update(state=RunState.SUCCEEDED, ended_at=now)
+    page.wait_for_selector("#plan-progress:not([data-live])", state="attached")
+    assert page.locator("#entities .diff").count()
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone-dark"])
@@ -210,10 +214,18 @@ def test_what_failed_before_the_comparison_says_so(open_page: Callable[..., Surf
     )  # fmt: skip
     surfer = open_page(plan_url(sync))
     surfer.shoot("plan-broken-light")
-    assert "Correct the files below" in surfer.page.inner_text("#plan-progress")
+    assert "push, and plan again" in surfer.page.inner_text("#plan-progress")
     assert surfer.faults() == []
     same = sync_made(Sync.objects.get(pk=sync.pk).node, sides=(two_sides()[0], two_sides()[0]), no_change=True)  # type: ignore[arg-type]
     surfer.go(plan_url(same))
     surfer.shoot("plan-same-light")
     assert "Both sides are the same" in surfer.page.inner_text("#entities")
     assert surfer.faults() == []
+
+
+def test_a_printed_plan_has_all_lines_and_no_buttons(open_page: Callable[..., Surfer]) -> None:
+    surfer = open_page(plan_url(sync_made(node_made())))
+    surfer.page.emulate_media(media="print")
+    assert not surfer.page.locator(".plan-filter").is_visible()
+    assert surfer.page.locator(".diff mark").first.is_visible()
+    surfer.shoot("plan-print")
