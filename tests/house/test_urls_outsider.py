@@ -15,7 +15,10 @@ from django.utils import timezone
 
 from apps.access.models import BusinessHours
 from apps.environments.models import Environment
+from apps.repos.models import Repository
 from apps.runs.models import LogChunk
+from apps.sesam.models import ExtraNode, Node, SecretStore, StoredSecret
+from tests.sesam import rows as node_rows
 from tests.ui import rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -46,6 +49,7 @@ def everything(db: None) -> dict[str, int]:
     LogChunk.objects.create(
         run=deployment.run, seq=1, stream="out", at=timezone.now(), first_line=1, text=f"{SECRET}\n"
     )
+    nodes_make(repository)
     rows.freeze_make(environment, f"{SECRET} spawns")
     rows.freeze_make(None, f"{SECRET} sleeps")
     Group.objects.create(name=f"{SECRET}s")
@@ -54,6 +58,18 @@ def everything(db: None) -> dict[str, int]:
     return {
         model._meta.label_lower: found.pk for model in apps.get_models() if (found := model._default_manager.first())
     }
+
+
+def nodes_make(repository: Repository) -> None:
+    store = SecretStore.objects.create(name=f"{SECRET}-vault", url=f"https://{SECRET}.example", mount=SECRET, token="t")
+    StoredSecret.objects.create(store=store, name=f"{SECRET}-key", value=SECRET)
+    node = node_rows.node_make(SECRET, repository, layout="multi", secret_store=store, state_detail=SECRET)
+    had = node_rows.configuration(node_rows.pipe(SECRET), variables={SECRET: SECRET})
+    sync = node_rows.sync_make(node, 1, before=had, wanted=had, commit_subject=f"Feed the {SECRET}")
+    node_rows.snapshot_make(node, had, sync)
+    fed = node_rows.node_make(f"{SECRET}-fed", repository)
+    Node.objects.filter(pk=fed.pk).update(repository=None)
+    ExtraNode.objects.create(master=node, name=SECRET, template_path=f"extra_nodes/{SECRET}/", node=fed)
 
 
 def addresses(numbers: dict[str, int], resolver: Any = None, before: str = "") -> Iterator[str]:
@@ -108,12 +124,16 @@ def test_walk_reaches_what_there_is(everything: dict[str, int], owner: User) -> 
     client = Client()
     client.force_login(owner)
     met = set()
-    for address in ("admin/", "admin/start.json", "admin/environments/environment/", "admin/runs/run/"):
+    seen = ("admin/", "admin/start.json", "admin/environments/environment/", "admin/runs/run/", "admin/sesam/node/")
+    for address in seen:
         if SECRET in client.get(f"/{address}").content.decode():
             met.add(address)
-    assert len(met) == 4
+    assert met == set(seen)
     walked = set(addresses(everything))
     number = everything["environments.environment"]
     assert f"admin/environments/environment/{number}/control/" in walked
+    assert f"admin/sesam/node/{everything['sesam.node']}/control/" in walked
+    assert f"admin/sesam/sync/{everything['sesam.sync']}/plan/" in walked
+    assert f"admin/sesam/secretstore/{everything['sesam.secretstore']}/test/" in walked
     assert f"runs/{everything['runs.run']}/log.txt" in walked
     assert f"admin/repos/repository/{everything['repos.repository']}/compare/file/" in walked
