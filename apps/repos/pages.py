@@ -65,10 +65,11 @@ def newest_commit(repository: Repository) -> Commit | None:
     return newest[0].commit if newest else None
 
 
-def environments_seen(repository: Repository, request: HttpRequest) -> list[Any]:
-    """Its environments, those that the person may see."""
-    seen = set(subjects_visible(request.user, "environment").values_list("pk", flat=True))
-    return [environment for environment in repository.environments.all() if environment.pk in seen]
+def followers_seen(repository: Repository, request: HttpRequest) -> dict[str, list[Any]]:
+    """Its environments and nodes, those that the person may see."""
+    seen = set(subjects_visible(request.user).filter(parent=repository.pk).values_list("pk", flat=True))
+    rows = {"environments": repository.environments.all(), "nodes": repository.nodes.all()}
+    return {kind: [row for row in found if row.pk in seen] for kind, found in rows.items()}
 
 
 @require_GET
@@ -77,7 +78,7 @@ def page(request: HttpRequest, pk: int) -> TemplateResponse:
     context = {
         **base_context(request, repository),
         **_refs(repository),
-        "environments": environments_seen(repository, request),
+        **followers_seen(repository, request),
         "deliveries": repository.deliveries.defer("body", "pushes").prefetch_related(
             Prefetch("runs", queryset=runs_visible(_user(request)))
         )[:DELIVERIES_SHOWN],

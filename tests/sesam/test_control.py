@@ -360,3 +360,12 @@ def test_next_check_in_words() -> None:
     assert control.next_check(node, now) == "in 42 s"
     node.check_claimed_at = now
     assert control.next_check(node, now) == "looking now"
+
+
+def test_repository_names_the_nodes_that_follow_it(client: Client, teammate: User, master: Node) -> None:
+    rows.node_make("unseen", master.repository)
+    grant(teammate, master, Level.VIEW)
+    client.force_login(teammate)
+    html = client.get(f"/admin/repos/repository/{master.repository_id}/page/").content.decode()
+    assert f'href="/admin/sesam/node/{master.pk}/control/">main<' in html
+    assert "unseen" not in html
