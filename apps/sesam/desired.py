@@ -12,17 +12,17 @@ from apps.sesam.errors import SourceError
 from apps.sesam.expansion import MASTER, Expansion, ExtraSpec, Share, expand
 from apps.sesam.group import grouped
 from apps.sesam.references import References, missing, references
-from apps.sesam.selectors import extras_of, master_of, repository_of
+from apps.sesam.selectors import extras_of, master_of
 from apps.sesam.source import Source, SourceSettings, source_paths, source_read
 from apps.sesam.whitelist import content_counts
 from apps.sesam.words import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from apps.repos.models import Repository
     from apps.sesam.configuration import Entity
-    from apps.sesam.models import ExtraNode, Node
+    from apps.sesam.models import Node
 
 Missing = dict[str, dict[str, tuple[str, ...]]]  # {"variables": {name: files}, "secrets": {…}}
 
@@ -73,7 +73,8 @@ def desired_read(*, node: Node, commit: str) -> Desired:
     Raises PanelError for a node that follows nothing, NotMirrored, RefMissing, MirrorDamaged, GitError.
     Bad content does not raise: it is in `problems`.
     """
-    repository = _repository_of(node)
+    master = master_of(node)
+    repository = _repository_of(node, master)
     if not commit:
         raise PanelError(f"No commit of {repository.name} is known for {node.name} yet. Fetch the repository first.")
     settings = SourceSettings.of(node)
@@ -82,18 +83,25 @@ def desired_read(*, node: Node, commit: str) -> Desired:
     source = source_read({**dict.fromkeys(files.unread, b""), **files}, settings)
     told = [Problem(file=shown(path), text=why, is_error=False) for path, why in files.left_out.items()]
     if not settings.is_multi or settings.is_ci:
-        return _desired(node, commit, source, None, [], told)
-    master = master_of(node)
+        if master != node:  # all of it is never one extra node's
+            raise PanelError(
+                f"{node.name} is fed by {master.name}, which feeds nobody: its layout must be multi, and not for ci."
+            )
+        return _desired(node, commit, source, None, MASTER, told)
     extras = list(extras_of(master))
+    name = MASTER if master == node else next((extra.name for extra in extras if extra.node_id == node.pk), None)
+    if name is None:
+        raise PanelError(f"{node.name} is no extra node of {master.name} any more.")
     expansion = expand(source, master_name=master.name, extras=[ExtraSpec.of(one) for one in extras], ci=False)
-    return _desired(node, commit, source, expansion, extras, [*told, *expansion.problems])
+    told += expansion.problems
+    alone = [] if name else [extra.name for extra in extras if extra.repository_id is not None]
+    return _desired(node, commit, source, expansion, name, told, also=alone)
 
 
-def _repository_of(node: Node) -> Repository:
-    repository = repository_of(node)
-    if repository is None:
+def _repository_of(node: Node, master: Node) -> Repository:
+    if master.repository is None:
         raise PanelError(f"{node.name} follows no repository: choose one, or let a master feed it as its extra node.")
-    return repository
+    return master.repository
 
 
 def _desired(
@@ -101,10 +109,12 @@ def _desired(
     commit: str,
     source: Source,
     expansion: Expansion | None,
-    extras: list[ExtraNode],
+    name: str,
     told: list[Problem],
+    *,
+    also: Sequence[str] = (),
 ) -> Desired:
-    name = next((extra.name for extra in extras if extra.node_id == node.pk), MASTER)
+    """`name` is the node's among the shares; `also` those that it answers for."""
     share = expansion.shares[name] if expansion else _whole(source)
     entities, wrong = grouped(share.entities.values(), source.settings.config_group)
     needed = references(entities)
@@ -118,7 +128,7 @@ def _desired(
         source=source,
         share=share,
         expansion=expansion,
-        references=references([*entities, *_fed_through_repositories(expansion, name, extras)]),
+        references=references([*entities, *_entities_of(expansion, also)]),
         problems=tuple(
             sorted({*source.problems, *told, *wrong}, key=lambda one: (one.file, one.line, one.column, one.text))
         ),
@@ -130,8 +140,6 @@ def _whole(source: Source) -> Share:
     return Share(entities={entity.id: entity for entity in source.entities}, variables=dict(source.variables))
 
 
-def _fed_through_repositories(expansion: Expansion | None, name: str, extras: list[ExtraNode]) -> list[Entity]:
-    if expansion is None or name != MASTER:
-        return []
-    fed = [expansion.shares[extra.name] for extra in extras if extra.repository_id is not None]
-    return [entity for share in fed for entity in share.entities.values()]
+def _entities_of(expansion: Expansion | None, names: Sequence[str]) -> list[Entity]:
+    shares = [expansion.shares[name] for name in names] if expansion else []
+    return [entity for share in shares for entity in share.entities.values()]

@@ -112,6 +112,16 @@ def test_fed_node_gets_its_share(site: Site) -> None:
     assert set(desired.references.variables) == {"o"}
 
 
+@pytest.mark.parametrize("change", [{"environment": "ci"}, {"layout": "single"}])
+def test_fed_node_never_gets_all_of_it(site: Site, change: dict[str, str]) -> None:
+    multi(site)
+    master = site.node()
+    fed = extras(site, master)
+    Node.objects.filter(pk=master.pk).update(**change)
+    with pytest.raises(PanelError, match="fed is fed by datahub, which feeds nobody"):
+        desired_read(node=Node.objects.get(pk=fed.pk), commit=site.sha)
+
+
 def test_missing_names_with_their_files(site: Site) -> None:
     multi(site, a=1)
     master = site.node()
