@@ -70,6 +70,7 @@ class NodeClient:
         self.address = api_address(url)
         self.patience = patience or Patience()
         self._token = token_cleaned(jwt)
+        self._reading: Watch | None = None
         self._pause = pause or _sleep
         self._adapter = _Adapter(tls_context(ca_bundle.strip(), verify_tls))
         self._session = requests.Session()
@@ -97,6 +98,11 @@ class NodeClient:
 
     def close(self) -> None:
         self._session.close()
+
+    def interrupt(self) -> None:
+        """From another thread: let the call that waits fail at once, if it only reads. A write is left to its end."""
+        if (reading := self._reading) is not None:
+            reading.expire()
 
     # Configuration
 
@@ -249,6 +255,7 @@ class NodeClient:
             # A kept connection may be gone by now, and a write that runs into that would count as lost.
             self._adapter.close()
         watch = Watch(seconds)
+        self._reading = None if call.changes else watch
         try:
             with watch.running():
                 answer = self._exchange(call, watch)

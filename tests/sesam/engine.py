@@ -54,12 +54,12 @@ def conf_files(*entities: Mapping[str, Any], root: str = ROOT) -> dict[str, str]
 
 def tiny_patience(monkeypatch: Any) -> None:
     """Nobody waits long for a fake."""
-    from apps.sesam.pipeline import apply
+    from apps.sesam.pipeline import read_back
 
     for name in ("WORKING", "UNDOING", "PAYING"):
         monkeypatch.setattr(doors, name, TINY)
-    monkeypatch.setattr(apply, "READ_BACK_PAUSES", (0.01, 0.02))
-    monkeypatch.setattr(apply, "DEPLOYING_WAIT", 0.3)
+    monkeypatch.setattr(read_back, "PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(read_back, "DEPLOYING_WAIT", 0.3)
 
 
 @dataclass

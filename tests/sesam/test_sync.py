@@ -16,7 +16,9 @@ from apps.access.errors import Conflict, InputError, Refused
 from apps.access.models import AuditEntry, Freeze
 from apps.runs.models import Cause
 from apps.runs.states import RunState
+from apps.sesam.errors import StoreError
 from apps.sesam.models import Node, SecretStore, Snapshot, StoredSecret
+from apps.sesam.pipeline import apply
 from apps.sesam.pipeline import sync as sync_steps
 from apps.sesam.services import node_pause, node_resume, sync_request
 from apps.sesam.states import NodeState
@@ -265,6 +267,61 @@ def test_secrets_are_sent_when_missing_and_again_when_asked(dev: Setting) -> Non
     assert row.state == RunState.SUCCEEDED
     assert dev.fake.secrets["one"] == "s3cret-renewed"
     assert "s3cret" not in log_of(row)
+
+
+def test_store_that_fails_before_the_writes_leaves_the_node(dev: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(dev, one="s3cret-value-1")
+    dev.commit(pipe("a", c="$SECRET(one)"))
+    dev.hold(pipe("a"))
+    before = dev.state()
+
+    def closed(store: SecretStore) -> Any:
+        raise StoreError(f"Secret store {store.name}: sealed.")
+
+    monkeypatch.setattr(apply, "store_opened", closed)
+    row = dev.sync()
+    assert row.state == RunState.FAILED
+    assert "sealed" in row.run.summary
+    assert dev.state() == before
+    assert dev.fake.writes == []
+
+
+def test_node_that_does_not_keep_what_it_took_is_put_back(dev: Setting) -> None:
+    dev.hold(pipe("a"))
+    before = dev.state()
+    dev.commit(pipe("a", name="A"), pipe("b"))
+
+    def answer_of(method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
+        answer = FakeNode.answer_of(dev.fake, method, path, query, headers, body)
+        if (method, path) == ("PUT", "/api/config") and "b" in dev.fake.entities:
+            dev.fake.entities["b"] = pipe("b", lost="something")
+        return answer
+
+    dev.fake.answer_of = answer_of  # type: ignore[method-assign]
+    row = dev.sync()
+    assert row.state == RunState.FAILED
+    assert "not what was sent: 1 entities (b)" in row.run.summary
+    assert "had before" in row.run.summary
+    assert dev.state() == before
+    assert steps_of(row)["undo"] == "succeeded"
+    assert steps_of(row)["read back"] == "failed"
+
+
+def test_node_that_writes_things_its_own_way_is_read_back_as_equal(
+    dev: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.fakes.sesam_node.canonical_text", lambda entity: json.dumps(entity | {"extra": 1}))
+    dev.commit(pipe("a"), pipe("b"))
+
+    def answer_of(method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
+        answer = FakeNode.answer_of(dev.fake, method, path, query, headers, body)
+        if (method, path) == ("PUT", "/api/config"):
+            dev.fake.put(*(one | {"extra": 1} for one in list(dev.fake.entities.values())))
+        return answer
+
+    dev.fake.answer_of = answer_of  # type: ignore[method-assign]
+    assert dev.sync().state == RunState.SUCCEEDED
+    assert dev.sync().no_change
 
 
 def test_group_is_replaced_alone(dev: Setting) -> None:

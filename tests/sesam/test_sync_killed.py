@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +17,9 @@ from apps.runs.services.reap import Watch
 from apps.runs.states import RunState
 from apps.runs.work import Work
 from apps.sesam.models import Node, SecretStore, StoredSecret, Sync
+from apps.sesam.patience import Patience
 from apps.sesam.pipeline import apply
-from apps.sesam.services import owed_pay, sync_request
+from apps.sesam.services import doors, owed_pay, sync_request
 from apps.sesam.states import NodeState
 from apps.sesam.storage import configuration_of
 from tests.fakes.sesam_node import FakeNode
@@ -120,6 +123,19 @@ def test_end_at_each_call_leaves_the_node_as_before_or_as_wanted(
             assert now == before, what
             written = any(call in WRITES for call in calls[: place + 1])
             assert ("had before" in row.run.summary) == (written and bool(row.journal)), what
+
+
+def test_stop_does_not_wait_for_a_silent_node(dev: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "WORKING", Patience())
+    dev.fake.faults.add("GET", "/api/env", "never", times=None)
+
+    def stop_soon(work: Work) -> None:
+        threading.Timer(0.3, lambda: work.end(STOP)).start()
+
+    began = time.monotonic()
+    row = carried_out(asked(dev), stop_soon)
+    assert time.monotonic() - began < 3
+    assert row.state == RunState.STOPPED
 
 
 def killed_at(dev: Setting, write: tuple[str, str], *, after: bool) -> Run:
@@ -228,12 +244,12 @@ def _left_by_a_kill(dev: Setting) -> Sync:
     works: list[Work] = []
     place = 7  # the variables are sent
     at_call(dev, place, lambda: works[0].end(STOP), after=False)
-    undone = apply._undone
-    apply._undone = lambda session, error: error
+    undone = apply.undone
+    apply.undone = lambda session, error: error
     try:
         carried_out(row, works.append, settle=False)
     finally:
-        apply._undone = undone
+        apply.undone = undone
         dev.fake.answer_of = FakeNode.answer_of.__get__(dev.fake)  # type: ignore[method-assign]
     row.refresh_from_db()
     assert {entry["state"] for entry in row.journal} == {"sent"}

@@ -12,9 +12,9 @@ from apps.runs.errors import RunEnded, RunFailed
 from apps.sesam.errors import NodeError, NodeRefused, SourceError
 from apps.sesam.journal import journal_mark
 from apps.sesam.models import Node, SyncAction
-from apps.sesam.pipeline.apply import Unapplied
 from apps.sesam.pipeline.compare import QuestionsAsked
 from apps.sesam.pipeline.gitside import NamesMissing
+from apps.sesam.pipeline.undone import Unapplied
 from apps.sesam.selectors import branch_of
 from apps.sesam.services.state import node_state_set
 from apps.sesam.states import NodeState

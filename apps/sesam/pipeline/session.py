@@ -85,7 +85,10 @@ def session_opened(work: Work, row: Sync) -> Iterator[Session]:
         if work.stopping.wait(seconds):
             work.check()
 
-    with doors.node_opened(node, patience=doors.WORKING, pause=pause) as client:
+    with (
+        doors.node_opened(node, patience=doors.WORKING, pause=pause) as client,
+        work.on_stop(lambda _: client.interrupt()),
+    ):
         yield Session(work=work, row=row, node=node, client=client, rules=Rules.of(node))
 
 
@@ -111,7 +114,9 @@ def node_of(row: Sync) -> Node:
 
 
 def _masked(work: Work, node: Node) -> None:
+    store = node.secret_store
     try:
-        work.mask(node.jwt)
+        for secret in (node.jwt, *((store.token, store.secret_id) if store is not None else ())):
+            work.mask(secret)
     except DecryptionError as error:
-        raise RunFailed(str(error), "Enter the node's token again.") from None
+        raise RunFailed(str(error), "Enter the token again.") from None

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from apps.runs.errors import RunFailed
 from apps.sesam.pipeline import stages
-from apps.sesam.pipeline.apply import NodeMoved, applied
+from apps.sesam.pipeline.apply import applied
 from apps.sesam.pipeline.compare import compared, counts_words, guard_passed
 from apps.sesam.pipeline.extras import extras_fed
 from apps.sesam.pipeline.gitside import commit_found, desired_found, names_verified
 from apps.sesam.pipeline.outcome import failure_kept, success_kept
 from apps.sesam.pipeline.session import node_of, session_opened
+from apps.sesam.pipeline.undone import NodeMoved
 from apps.sesam.services.owed import debt_paid, payer_at_work
 
 if TYPE_CHECKING:
