@@ -131,6 +131,7 @@ class RunAdmin(ScopedModelAdmin):
             "kind": kind_label(run.kind),
             "tone": presentation.tone(run.state),
             "subject_page": presentation.subject_page(run.subject),
+            "findings": presentation.findings(run),
             "duration": presentation.duration_text(run.started_at, run.ended_at),
             "data": presentation.page_data(run, may_stop=self._may_stop(request, run)),
         }

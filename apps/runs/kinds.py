@@ -17,6 +17,10 @@ class RunKind:
     label: str  # as people read it: "Deployment"
     stages: tuple[str, ...] = ()  # columns of the run's matrix, in order
 
+    def findings(self, run: Run) -> tuple[str, str]:
+        """What leads from the run's page to what it found: a label, and an address. Empty: there is no such page."""
+        return "", ""
+
     def admit(self, run: Run) -> Decision:
         """The gate's answer now: asked when a waiting run's time comes, and by the runner before it begins."""
         raise NotImplementedError

@@ -70,6 +70,15 @@ def subject_page(subject: Subject | None) -> str:
         return ""
 
 
+def findings(run: Run) -> dict[str, str]:
+    """The link to what a run found; empty where its kind has no page for it."""
+    try:
+        label, address = kind_named(run.kind).findings(run)
+    except KeyError:
+        return {}
+    return {"label": label, "address": address} if address else {}
+
+
 def stages_planned(kind: str) -> list[str]:
     """The columns of the matrix before the run has planned its steps."""
     try:

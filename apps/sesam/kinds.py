@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.urls import reverse
+
 from apps.access import gate
 from apps.runs.kinds import RunKind, register
 from apps.runs.knock import actor_of
@@ -28,7 +30,11 @@ LEFT = "Run #{} ended in the middle of its writes; what it left is being put rig
 
 
 class NodeKind(RunKind):
-    """What they share: a Sync row beside the run."""
+    """What they share: a Sync row beside the run, and its page with everything that was found."""
+
+    def findings(self, run: Run) -> tuple[str, str]:
+        row = Sync.objects.filter(run=run).only("pk").first()
+        return ("Entity by entity", reverse("admin:sesam_sync_plan", args=[row.pk])) if row is not None else ("", "")
 
     def moved(self, run: Run) -> None:
         if run.state in ENDED:
@@ -99,6 +105,9 @@ class PlanKind(LookingKind):
 class VerifyKind(LookingKind):
     name, label = str(SyncAction.VERIFY), "Verification"
     stages = stages.VERIFYING
+
+    def findings(self, run: Run) -> tuple[str, str]:
+        return "Everything it found", super().findings(run)[1]
 
     def execute(self, work: Work) -> None:
         verify(work, _sync(work.run))

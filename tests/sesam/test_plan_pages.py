@@ -276,6 +276,13 @@ def test_what_failed_says_why_and_what_to_do(web: Client, state: RunState) -> No
     assert "Nothing was compared" in answer.content.decode()
 
 
+def test_a_run_leads_to_what_it_found(web: Client) -> None:
+    plan, verified = sync_made(node_made()), sync_made(node_made("ci"), action="verify", before=None, wanted=None)
+    assert f'href="{url(plan)}">Entity by entity' in body(web, f"/admin/runs/run/{plan.run_id}/change/")
+    assert f'href="{url(verified)}">Everything it found' in body(web, f"/admin/runs/run/{verified.run_id}/change/")
+    assert "What Git holds is sound" in body(web, url(verified))
+
+
 def test_a_pruned_run_leaves_its_plan(web: Client) -> None:
     sync = sync_made(node_made())
     assert sync.run is not None
