@@ -226,6 +226,7 @@ def test_what_failed_before_the_comparison_says_so(open_page: Callable[..., Surf
 def test_a_printed_plan_has_all_lines_and_no_buttons(open_page: Callable[..., Surfer]) -> None:
     surfer = open_page(plan_url(sync_made(node_made())))
     surfer.page.emulate_media(media="print")
-    assert not surfer.page.locator(".plan-filter").is_visible()
+    assert not surfer.page.locator(".plan-filter input[name=text]").is_visible()
+    assert surfer.page.locator(".plan-columns").first.is_visible()
     assert surfer.page.locator(".diff mark").first.is_visible()
     surfer.shoot("plan-print")
