@@ -177,6 +177,18 @@ def test_a_word_deep_in_a_rule_is_marked() -> None:
     assert [text for text, differs in row.right.parts if differs] == ["years"]
 
 
+def test_very_long_lines_are_marked_by_their_ends() -> None:
+    long = "word " * 1_000_000
+    start = time.process_time()
+    row = next(
+        row for row in difference({"a": f"{long}one{long}"}, {"a": f"{long}other{long}"}).rows if row.kind == CHANGED
+    )
+    assert row.right is not None
+    assert [text for text, differs in row.right.parts if differs] == ["ther"]
+    assert row.right.text.strip() == f'"a": "{long}other{long}"'
+    assert time.process_time() - start < 1.0
+
+
 def test_equal_lines_fold() -> None:
     before = {"list": [{"n": number} for number in range(30)]}
     after = {"list": [{"n": number if number != 15 else 99} for number in range(30)]}
