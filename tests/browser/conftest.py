@@ -135,6 +135,16 @@ class Surfer:
         self.page.screenshot(path=str(path), full_page=full, animations="disabled")
         return path
 
+    def look_at(self, pages: dict[str, str], look: str) -> list[str]:
+        """Open and shoot each of the pages (addresses by name); what is wrong with them."""
+        wrong = []
+        for name, address in pages.items():
+            self.go(address)
+            self.page.wait_for_load_state("networkidle")
+            self.shoot(f"{name}-{look}")
+            wrong += [f"{name}: {fault}" for fault in self.faults()]
+        return wrong
+
     def faults(self) -> list[str]:
         """What is wrong with this page: labels, alternatives, headings, sideways scrolling, contrast."""
         return [*self.page.evaluate(BASICS), *self.page.evaluate(CONTRAST)]

@@ -106,12 +106,7 @@ def test_pages_hold_the_basics(busy: Environment, signed: Callable[..., Surfer],
         "configure": f"/admin/environments/environment/{busy.pk}/change/",
         "deployments": "/admin/environments/deployment/",
     }
-    wrong = []
-    for name, address in pages.items():
-        surfer.go(address)
-        surfer.page.wait_for_load_state("networkidle")
-        surfer.shoot(f"{name}-{look_name(look)}")
-        wrong += [f"{name}: {fault}" for fault in surfer.faults()]
+    wrong = surfer.look_at(pages, look_name(look))
     assert not wrong, "\n".join(wrong)
 
 

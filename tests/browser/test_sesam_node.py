@@ -192,12 +192,7 @@ def test_pages_hold_the_basics(plant: Plant, signed: Callable[..., Surfer], look
         "store": f"/admin/sesam/secretstore/{plant.store.pk}/page/",
         "store-form": f"/admin/sesam/secretstore/{plant.store.pk}/change/",
     }
-    wrong = []
-    for name, address in pages.items():
-        surfer.go(address)
-        surfer.page.wait_for_load_state("networkidle")
-        surfer.shoot(f"{name}-{look_name(look)}")
-        wrong += [f"{name}: {fault}" for fault in surfer.faults()]
+    wrong = surfer.look_at(pages, look_name(look))
     assert not wrong, "\n".join(wrong)
 
 
