@@ -89,6 +89,7 @@ def test_push_costs_one_query_where_nothing_follows(
         assert push(dev, branch="elsewhere") == []
 
 
+@pytest.mark.database
 def test_pushes_behind_a_run_become_one_more(dev: Setting) -> None:
     first = dev.commit(pipe("a"))
     row = push(dev, first)[0].run

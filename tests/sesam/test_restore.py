@@ -76,6 +76,7 @@ def test_restore_puts_back_configuration_and_variables(dev: Setting) -> None:
     assert snapshots_of(dev.node).count() == 2, "what it had before the restore can be put back, too"
 
 
+@pytest.mark.database
 def test_restore_pauses_automatic_applying(dev: Setting) -> None:
     Node.objects.filter(pk=dev.node.pk).update(wanted_commit="abc")
     row = restore(dev)

@@ -152,6 +152,18 @@ def test_fault_from_each_call_on(dev: Setting, kind: str) -> None:
         told_truly(dev, sync(dev), before, wanted, f"{kind} from {place} {call} on")
 
 
+@pytest.mark.parametrize("kind", ["status:403", "status:401", "html_502", "reset_before", "reset_after", "never"])
+def test_write_that_never_works_is_undone_with_those_before_it(dev: Setting, kind: str) -> None:
+    calls, before, wanted = calls_of(dev)
+    for method, path in dict.fromkeys(call for call in calls if call[0] != "GET" and "/utils/" not in call[1]):
+        reset(dev)
+        dev.fake.faults.add(method, path, kind, times=None)
+        row = sync(dev)
+        told_truly(dev, row, before, wanted, f"{kind} at every {method} {path}")
+        assert row.state == (RunState.SUCCEEDED if kind == "reset_after" else RunState.FAILED)
+        assert dev.node.owed is None, "all else works, so it was undone at once"
+
+
 def test_refused_after_each_call(dev: Setting) -> None:
     calls, before, wanted = calls_of(dev)
     for place, call in enumerate(calls, start=1):

@@ -166,7 +166,7 @@ def killed_at(dev: Setting, write: tuple[str, str], *, after: bool) -> Run:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("write", [WRITES[0], pytest.param(WRITES[1], marks=pytest.mark.database), WRITES[2]])
 def test_killed_runner_leaves_nothing_half_done(
     git_repo: Callable[..., GitRepo], fake_node: FakeNode, write: tuple[str, str], after: bool
 ) -> None:
