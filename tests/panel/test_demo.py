@@ -7,12 +7,16 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import requests
 
+from deploypanel.demo.rows import declaration
+from deploypanel.demo.sesam import demo_nodes, nodes_make
 from tests.support.panel import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -69,6 +73,7 @@ def test_make_run_brings_a_panel_that_deploys_on_push(clone: Path) -> None:
         wait_for(deployed, 40, lambda: manage("runs", "list"))
         for name in ("web1", "web2", "web3"):
             assert (clone / f"var/demo/{name}/disk/srv/staging/shop/.git_release").exists()
+        nodes_follow(clone, manage)
         stop(make, signal.SIGTERM)
         assert leftovers(clone) == []
 
@@ -85,6 +90,34 @@ def test_make_run_brings_a_panel_that_deploys_on_push(clone: Path) -> None:
             make.wait(10)
         for process in leftovers(clone):
             process.kill()
+
+
+TRIED = {"_id": "tried", "type": "pipe", "source": {"type": "dataset", "dataset": "global-order"}}
+
+
+def nodes_follow(clone: Path, manage: Callable[..., str]) -> None:
+    """The node that applies by itself has what Git has, and what is pushed; the other waits for a person."""
+
+    def state(name: str) -> object:
+        return json.loads(manage("sesam", "status", name, "--json"))["state"]
+
+    def pipes() -> dict[str, object]:
+        entities: dict[str, object] = json.loads((clone / "var/demo/node-dev/state.json").read_text())["entities"]
+        return entities
+
+    wait_for(lambda: state("dev") == "in_sync", 40, lambda: manage("sesam", "status"))
+    assert "global-product" in pipes()
+    assert state("main") == "behind"
+    conf = clone / "var" / "demo" / "conf"
+    (conf / "hub/node/pipes/tried.conf.json").write_text(json.dumps(TRIED))
+    subprocess.run(["git", "add", "--all"], cwd=conf, check=True)
+    assert "dev" in push(conf)
+    wait_for(lambda: "tried" in pipes(), 30, lambda: manage("sesam", "status"))
+
+    def at_work() -> list[object]:
+        return [run for run in json.loads(manage("runs", "list", "--json")) if run["ended_at"] is None]
+
+    wait_for(lambda: not at_work(), 30, lambda: manage("runs", "list"))  # runs outlive the panel
 
 
 def stop(make: subprocess.Popen[bytes], number: int) -> None:
@@ -126,3 +159,14 @@ def leftovers(clone: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def test_without_the_tests_folder_there_are_no_nodes(tmp_path: Path, settings: Any) -> None:
+    settings.BASE_DIR = tmp_path
+    assert nodes_make(tmp_path) == []
+    assert demo_nodes(tmp_path) == []
+    declared = declaration(tmp_path, [], [])
+    assert [one["name"] for one in declared["repositories"]] == ["shop"]
+    assert "nodes" not in declared
+    assert all("node" not in grant for user in declared["users"] for grant in user["grants"])
+    assert not (tmp_path / "conf-secrets.json").exists()
