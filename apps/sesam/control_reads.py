@@ -139,6 +139,11 @@ class HistoryLine:
     row: Sync
     counts: control.Counts | None
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether its plan page has more to tell than this line."""
+        return bool(self.row.wanted_id or self.row.problems or self.row.missing)
+
 
 def history_page(node: Node, number: str) -> Page[Any]:
     """One page of what was done to the node, newest first; a page that does not exist is the nearest that does."""
