@@ -41,10 +41,10 @@ def success_kept(row: Sync, node: Node, commit: str) -> None:
     """The node has `commit`. What an earlier run owed to it is of no account any more."""
     if node.owed is not None:
         journal_mark(node.owed, "done")
-    rows = Node.objects.filter(pk=node.pk)
-    rows.update(
-        applied_commit=commit, applied_at=timezone.now(), owed=None, questions=[], compared="", check_after=None
-    )
+    rows, now = Node.objects.filter(pk=node.pk), timezone.now()
+    rows.update(applied_commit=commit, applied_at=now, owed=None, questions=[], compared="", check_after=None)
+    if not node.is_ci:
+        rows.update(answered_at=now)
     node.applied_commit = commit
     if row.action == SyncAction.RESTORE:
         node_state_set(node=node, state=NodeState.UNKNOWN, detail=f"Run #{row.run_number} put back an earlier state.")
