@@ -31,6 +31,7 @@ HISTORY_PAGE = 15
 PLOTTED = 30
 COMPARABLE = 40  # past runs that the form for a comparison offers
 SNAPSHOTS = 50
+LONG = ("rules", "refused", "questions", "extras", "journal")  # of a sync's row, and not for lists
 WRITES = (SyncAction.SYNC, SyncAction.RESTORE)
 
 
@@ -147,7 +148,7 @@ class HistoryLine:
 
 def history_page(node: Node, number: str) -> Page[Any]:
     """One page of what was done to the node, newest first; a page that does not exist is the nearest that does."""
-    rows = node.syncs.select_related("run", "restored").order_by("-id")
+    rows = node.syncs.select_related("run", "restored").defer(*LONG).order_by("-id")
     page: Page[Any] = Paginator(rows, HISTORY_PAGE).get_page(number)
     page.object_list = [HistoryLine(row=row, counts=_counts(row)) for row in page.object_list]
     return page
@@ -166,7 +167,7 @@ def durations_recent(node: Node) -> list[Bar]:
 
 def syncs_comparable(node: Node) -> list[Sync]:
     """Past runs that know what was wanted, newest first: any two of them can be compared."""
-    return list(node.syncs.exclude(wanted=None).order_by("-id")[:COMPARABLE])
+    return list(node.syncs.exclude(wanted=None).defer(*LONG, "problems", "missing").order_by("-id")[:COMPARABLE])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,8 @@ def ways_back(node: Node) -> list[WayBack]:
     """What can be put back, newest first."""
     changed = node.syncs.filter(action__in=WRITES, no_change=False, state=RunState.SUCCEEDED)
     ended = list(changed.values_list("pk", flat=True))
-    rows = node.snapshots.select_related("sync").defer("content").order_by("-id")[:SNAPSHOTS]
+    unread = ("content", *(f"sync__{name}" for name in (*LONG, "problems", "missing")))
+    rows = node.snapshots.select_related("sync").defer(*unread).order_by("-id")[:SNAPSHOTS]
     return [
         WayBack(
             snapshot=row,
