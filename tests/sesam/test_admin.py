@@ -102,6 +102,7 @@ def test_list_shows_only_what_is_shared(configurer: Client, node: Node) -> None:
     assert "hidden-one" not in html
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("who", ["owner", "teammate"])
 def test_list_asks_as_often_for_many(client: Client, request: pytest.FixtureRequest, node: Node, who: str) -> None:
     person = request.getfixturevalue(who)
@@ -224,6 +225,7 @@ def test_node_does_not_move_to_anothers_repository(configurer: Client, node: Nod
     assert "Select a valid choice" in errors_of(send(configurer, node, repository=other.pk))
 
 
+@pytest.mark.database
 def test_configurer_of_a_repository_adds_a_node(client: Client, teammate: User) -> None:
     assert client.get(f"{LIST}add/").status_code == 302
     client.force_login(teammate)
@@ -264,6 +266,7 @@ def test_extra_node_through_a_repository(configurer: Client, master: Node, teamm
     assert ExtraNode.objects.get().repository == target
 
 
+@pytest.mark.database
 def test_extra_node_straight_to_a_node(configurer: Client, master: Node, teammate: User) -> None:
     fed = rows.node_make("fed")
     Node.objects.filter(pk=fed.pk).update(repository=None)
@@ -298,6 +301,7 @@ def held_extra(target: Repository) -> dict[str, Any]:
 # --- syncs --------------------------------------------------------------------------------------
 
 
+@pytest.mark.database
 def test_syncs_are_read_only_and_scoped(configurer: Client, node: Node) -> None:
     had = rows.configuration(rows.pipe("a"))
     sync = rows.sync_make(node, 1, before=had, wanted=had)

@@ -205,6 +205,7 @@ def test_history_is_paged(as_owner: Client, node: Node) -> None:
     assert shown(as_owner, node, "control/?page=99999999999999999999").count(">Succeeded<") == 2
 
 
+@pytest.mark.database
 def test_queries_do_not_grow(as_owner: Client, node: Node) -> None:
     def count() -> int:
         with CaptureQueriesContext(
@@ -235,6 +236,7 @@ def test_ci_node_verifies_and_has_nothing_to_apply(as_owner: Client) -> None:
         assert word not in html
 
 
+@pytest.mark.database
 def test_snapshot_page_tells_what_going_back_changes(as_level: SignIn, node: Node) -> None:
     had = rows.configuration(rows.pipe("orders"), rows.pipe("old"), variables={"region": "north"})
     now = rows.configuration(rows.pipe("orders", batch=5), rows.pipe("crm"), variables={"region": "south"})
@@ -282,6 +284,7 @@ def master(git_repo: Callable[..., GitRepo]) -> Node:
     return node
 
 
+@pytest.mark.database
 def test_extras_page_names_replicas_parents_and_templates(as_owner: Client, master: Node) -> None:
     html = shown(as_owner, master, "extras/")
     row = html.split("orders-0-copy")[1].split("</tr>")[0]
@@ -362,6 +365,7 @@ def test_next_check_in_words() -> None:
     assert control.next_check(node, now) == "looking now"
 
 
+@pytest.mark.database
 def test_repository_names_the_nodes_that_follow_it(client: Client, teammate: User, master: Node) -> None:
     rows.node_make("unseen", master.repository)
     grant(teammate, master, Level.VIEW)
