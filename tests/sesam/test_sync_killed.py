@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from apps.runs.models import Cause, Run
-from apps.runs.services import run_clean_up, runs_reap
+from apps.runs.services import run_clean_up, run_stop, runs_reap
 from apps.runs.services.reap import Watch
 from apps.runs.states import RunState
 from apps.runs.work import Work
@@ -39,7 +39,7 @@ from tests.sesam.engine import (
     tiny_patience,
 )  # fmt: skip
 from tests.support.gitrepo import GitRepo
-from tests.support.runner import start_runner
+from tests.support.runner import log_text, runner_of, start_runner, wait_until
 
 NEW_VARIABLES = {"where": "https://new.example"}
 WRITES = [("POST", "/api/secrets"), ("PUT", "/api/env"), ("PUT", "/api/config")]
@@ -193,6 +193,26 @@ def test_killed_runner_leaves_nothing_half_done(
     # The next one finds a whole node, and does it.
     assert carried_out(asked(dev)).state == RunState.SUCCEEDED
     assert set(dev.fake.entities) == {"a", "s", "node"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stop_of_a_real_runner_in_the_middle_of_the_writes(
+    git_repo: Callable[..., GitRepo], fake_node: FakeNode
+) -> None:
+    dev = made(git_repo, fake_node)
+    before = dev.state()
+    row = asked(dev)
+    assert row.run is not None
+    dev.fake.faults.add("PUT", "/api/env", "slow", pause=0.008)
+    with runner_of(row.run) as process:
+        wait_until(lambda: ("PUT", "/api/env") in dev.fake.requests)
+        run_stop(run=row.run, actor=OPERATOR)
+        process.wait(30)
+    row.run.refresh_from_db()
+    assert row.run.state == RunState.STOPPED, row.run.summary
+    assert "It was undone: the node has what it had before" in row.run.summary
+    assert dev.state() == before
+    assert "s3cret" not in log_text(row.run)
 
 
 def test_next_run_puts_right_what_a_lost_one_left(dev: Setting) -> None:

@@ -12,6 +12,7 @@ from apps.sesam.journal import journal_drop, journal_mark, journal_write
 from apps.sesam.json_text import same
 from apps.sesam.pipeline import stages
 from apps.sesam.pipeline.read_back import read_back
+from apps.sesam.pipeline.session import time_to_put_right
 from apps.sesam.pipeline.undone import NodeMoved, undone
 from apps.sesam.services.rules import run_admitted
 from apps.sesam.services.snapshots import snapshot_take
@@ -33,14 +34,15 @@ def applied(session: Session) -> None:
     _admitted_again(session)
     _values_read(session)
     _snapshot(session)
-    try:
-        _secrets(session)
-        _variables(session)
-        _configuration(session)
-        read_back(session)
-    except BaseException as error:
-        raise undone(session, error) from error
-    journal_mark(session.row, "done")
+    with time_to_put_right(session.work):
+        try:
+            _secrets(session)
+            _variables(session)
+            _configuration(session)
+            read_back(session)
+        except BaseException as error:
+            raise undone(session, error) from error
+        journal_mark(session.row, "done")
 
 
 def _admitted_again(session: Session) -> None:

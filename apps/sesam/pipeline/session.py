@@ -77,7 +77,6 @@ class Session:
 def session_opened(work: Work, row: Sync) -> Iterator[Session]:
     """Everything about the run's node, its client open and its token masked. Raises RunFailed when it is gone."""
     node = node_of(row)
-    work.grace = GRACE
     _masked(work, node)
 
     def pause(seconds: float, why: str) -> None:
@@ -90,6 +89,16 @@ def session_opened(work: Work, row: Sync) -> Iterator[Session]:
         work.on_stop(lambda _: client.interrupt()),
     ):
         yield Session(work=work, row=row, node=node, client=client, rules=Rules.of(node))
+
+
+@contextmanager
+def time_to_put_right(work: Work) -> Iterator[None]:
+    """While the block runs, a run that must end gets the time to read back and to put back."""
+    before, work.grace = work.grace, GRACE
+    try:
+        yield
+    finally:
+        work.grace = before
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from apps.sesam.pipeline.compare import compared, counts_words, guard_passed
 from apps.sesam.pipeline.extras import extras_fed
 from apps.sesam.pipeline.gitside import commit_found, desired_found, names_verified
 from apps.sesam.pipeline.outcome import failure_kept, success_kept
-from apps.sesam.pipeline.session import node_of, session_opened
+from apps.sesam.pipeline.session import node_of, session_opened, time_to_put_right
 from apps.sesam.pipeline.undone import NodeMoved
 from apps.sesam.services.owed import debt_paid, payer_at_work
 
@@ -66,8 +66,11 @@ def debts_first(session: Session) -> None:
         if session.work.stopping.wait(0.5):
             session.work.check()
     session.node.refresh_from_db(fields=["owed"])
-    if session.node.owed is not None and not debt_paid(session.node, session.client, session.note):
-        session.note(f"It stays as it is for now: {session.node.state_detail}")
+    if session.node.owed is None:
+        return
+    with time_to_put_right(session.work):
+        if not debt_paid(session.node, session.client, session.note):
+            session.note(f"It stays as it is for now: {session.node.state_detail}")
 
 
 def _nothing_done(session: Session) -> None:
