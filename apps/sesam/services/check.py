@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from apps.sesam.services.check_look import Place
 
 logger = logging.getLogger(__name__)
-AT_ONCE = 8  # nodes, or Git servers, asked at the same time
+AT_ONCE = 8  # nodes that were silent last time, or Git servers, asked at the same time
+ANSWERING_AT_ONCE = 4  # nodes that bring something: what they have waits in memory until it is dealt with
 TIME_FOR_ALL = 25.0  # seconds; what was not begun by then waits for the next task
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -60,13 +61,15 @@ def nodes_check(*, ids: Sequence[int]) -> int:
     nodes = _claimed(ids)
     left = {node.pk: node for node in nodes}
     owing = [node for node in nodes if node.owed_id is not None]
-    for node, paid in _answers(owing, lambda one: owed_pay(node=one), deadline):
-        _paid(left.pop(node.pk), paid=paid)
-    tips = _tips(list(left.values()), deadline)
-    ready = [(node, tip, settings_digest(node)) for node in left.values() if (tip := _tip(node, tips)) is not None]
+    others = [node for node in nodes if node.owed_id is None]
+    tips = _tips(others, deadline)
+    ready = [(node, tip, settings_digest(node)) for node in others if (tip := _tip(node, tips)) is not None]
     ready = [one for one in ready if not (_fetching(one[0], one[1]) and left.pop(one[0].pk))]
-    for (node, tip, _), seen in _answers(ready, lambda one: node_look(one[0], one[1].commit, one[2]), deadline):
+    few = ANSWERING_AT_ONCE if any(not node.check_failures for node in nodes) else AT_ONCE
+    for (node, tip, _), seen in _answers(ready, lambda one: node_look(one[0], one[1].commit, one[2]), deadline, few):
         _concluded(left.pop(node.pk), tip, seen)
+    for node, paid in _answers(owing, lambda one: owed_pay(node=one), deadline):  # last: it may take long
+        _paid(left.pop(node.pk), paid=paid)
     for node in left.values():
         claims_release(ids=[node.pk], claimed_at=_claim(node), again_at=timezone.now())
     return len(nodes) - len(left)
@@ -140,7 +143,9 @@ def _concluded(node: Node, tip: Tip, seen: Seen) -> None:
         verdict_apply(node=node, commit=tip.commit, verdict=verdict, now=timezone.now())
 
 
-def _answers(work: Sequence[Ask], ask: Callable[[Ask], Answer], deadline: float) -> Iterator[tuple[Ask, Answer]]:
+def _answers(
+    work: Sequence[Ask], ask: Callable[[Ask], Answer], deadline: float, at_once: int = AT_ONCE
+) -> Iterator[tuple[Ask, Answer]]:
     """Each with its answer, as they come; some at a time, and none is asked any more after the deadline.
 
     A few are asked ahead of the one that is dealt with: what they answered is all that waits in memory.
@@ -149,9 +154,9 @@ def _answers(work: Sequence[Ask], ask: Callable[[Ask], Answer], deadline: float)
     if len(work) == 1:
         yield work[0], ask(waiting.pop())
     asked: dict[Future[Answer], Ask] = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         while True:
-            while waiting and len(asked) < AT_ONCE and time.monotonic() < deadline:
+            while waiting and len(asked) < at_once and time.monotonic() < deadline:
                 one = waiting.pop()
                 asked[pool.submit(_in_thread, ask, one)] = one
             if not asked:
