@@ -13,6 +13,7 @@ from apps.repos.services import repository_fetch_ring
 from apps.sesam.models import Node
 from apps.sesam.services import sync_push
 from apps.sesam.services.check_due import checks_hasten
+from apps.triggers.burst import once
 from apps.triggers.models import Delivery
 from apps.triggers.order import is_late
 from apps.triggers.webhooks import PushEvent
@@ -64,9 +65,11 @@ def _followed(repository: Repository, alive: list[PushEvent]) -> set[str]:
     """The branches and tags that something deploys, syncs or watches: two cheap questions for the many pushes of
     which nothing comes.
     """
-    names = [push.name for push in alive]
-    if not names:
-        return set()
+    names = sorted({push.name for push in alive})
+    return once(("followed", repository.pk, *names), lambda: _followed_of(repository, names)) if names else set()
+
+
+def _followed_of(repository: Repository, names: list[str]) -> set[str]:
     deployed = repository.environments.filter(auto_deploy=True, branch__in=names).values_list("branch", flat=True)
     synced = Node.objects.filter(repository=repository, enabled=True, branch__in=names).order_by()
     return {*deployed, *synced.values_list("branch", flat=True)}
