@@ -28,11 +28,11 @@ COMMITS = (
 )
 SECRETS = ("crm-token", "erp-password")
 SECRETS_FILE = "conf-secrets.json"
-# Its token is read here, so that no list of processes shows it.
+# Its token is read here, so that no list of processes shows it. It may begin with a dash: so it is said in one word.
 START = """
 import pathlib, runpy, sys
 root, token = sys.argv[1:3]
-sys.argv[1:3] = ["--jwt", pathlib.Path(token).read_text().strip()]
+sys.argv[1:3] = ["--jwt=" + pathlib.Path(token).read_text().strip()]
 sys.path.insert(0, root)
 runpy.run_module("tests.fakes.sesam_node", run_name="__main__", alter_sys=True)
 """

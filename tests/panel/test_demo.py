@@ -170,3 +170,16 @@ def test_without_the_tests_folder_there_are_no_nodes(tmp_path: Path, settings: A
     assert "nodes" not in declared
     assert all("node" not in grant for user in declared["users"] for grant in user["grants"])
     assert not (tmp_path / "conf-secrets.json").exists()
+
+
+def test_a_token_that_begins_with_a_dash_starts_its_node(tmp_path: Path) -> None:
+    (node, *_others) = nodes_make(tmp_path)
+    node.token.write_text("-a-token\n")
+    started = subprocess.Popen(node.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
+    try:
+        wait_for(lambda: node.is_up or started.poll() is not None, 20)
+        said = {"Authorization": "bearer -a-token"}
+        assert requests.get(f"{node.url}/status", headers=said, timeout=5).status_code == 200
+    finally:
+        started.terminate()
+        started.communicate(timeout=10)
