@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Configuration, Entity
 from apps.sesam.errors import JsonProblem
-from apps.sesam.json_text import json_read
+from apps.sesam.json_text import MOST_VALUES, is_overfull, json_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -131,6 +131,8 @@ def list_files(data: bytes) -> dict[str, bytes]:
         raise BadArchive(f"cannot be read: {problem}", cut=True) from None
     if not isinstance(entities, list):
         raise BadArchive("is neither a zip nor a list.")
+    if len(entities) > LIMIT_FILES:
+        raise BadArchive(f"has {len(entities)} entities; {LIMIT_FILES} are the limit.")
     texts = [json.dumps(one, sort_keys=True).encode() for one in entities]
     return {f"pipes/{number}.conf.json": text for number, text in enumerate(sorted(texts))}
 
@@ -147,6 +149,8 @@ def files_digest(files: Mapping[str, bytes]) -> str:
 
 def configuration_read(files: Mapping[str, bytes]) -> Configuration:
     """The entities in a node's files, and the names of those that the node itself does not understand."""
+    if is_overfull(files.values()):
+        raise BadArchive(f"has more than {MOST_VALUES:,} values; the panel does not read as many.")
     entities: dict[str, Entity] = {}
     unknown = []
     for name in sorted(files):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Entity, Problem
 from apps.sesam.errors import JsonProblem
-from apps.sesam.json_text import json_read
+from apps.sesam.json_text import MOST_VALUES, is_overfull, json_read
 from apps.sesam.layout import below
 from apps.sesam.whitelist import METADATA_FILE, SUFFIX, home_of
 from apps.sesam.words import is_plain, shown
@@ -29,6 +29,9 @@ def owner_of(entity: Entity) -> str:
 
 def entities_read(files: Mapping[str, bytes], folder: str) -> tuple[tuple[Entity, ...], list[Problem]]:
     """The entities by id, each id once (the first file by name), and everything that is wrong."""
+    if is_overfull(files.values()):
+        text = f"The files have more than {MOST_VALUES:,} values together; the panel does not read as many."
+        return (), [Problem(file=folder, text=text)]
     kept: dict[str, Entity] = {}
     problems: list[Problem] = []
     for path in sorted(files):

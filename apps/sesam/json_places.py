@@ -12,7 +12,8 @@ from apps.sesam.words import shown
 DEEPEST = 250  # levels; nobody means more, and everything that walks a value may rely on it
 _LONGEST_NUMBER = 4300  # digits: Python converts no more
 _MOST_TOKENS = 2_000_000  # a few seconds
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|-?Infinity|NaN|-?\d[\d.eE+-]*', re.DOTALL)
+# A text without end is one word: what comes after the fault need not be sound.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]]|-?Infinity|NaN|-?\d[\d.eE+-]*', re.DOTALL)
 _COLON = re.compile(r"\s*:")
 
 

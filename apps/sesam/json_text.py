@@ -15,10 +15,11 @@ from apps.sesam.json_places import DEEPEST, fault_place, place
 from apps.sesam.words import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from apps.sesam.configuration import Json
 
+MOST_VALUES = 4_000_000  # in what is read together: a few bytes of text can take fifty in memory
 _FIRST = ("_id", "type")  # keys that people look for first
 _COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -27,8 +28,17 @@ class _Fault(ValueError):
     """Legal for Python's parser, but not JSON that means one thing."""
 
 
+def is_overfull(contents: Collection[bytes]) -> bool:
+    """Whether texts have too many values to be held in memory, together."""
+    if sum(map(len, contents)) <= MOST_VALUES:
+        return False
+    return sum(one.count(b",") + one.count(b"[") + one.count(b"{") for one in contents) > MOST_VALUES
+
+
 def json_read(data: bytes, file: str) -> Json:
     """Parse a file's bytes. Raises JsonProblem, which has line and column."""
+    if is_overfull([data]):
+        raise JsonProblem(file, f"This has more than {MOST_VALUES:,} values; the panel does not read as many.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from apps.sesam.configuration import Entity, Json
 
-_REFERENCE = re.compile(r"\$(ENV|SECRET)\((\S*?)\)")
+# What has no closing bracket is taken as a whole, or a text full of those would be read to its end from each of them.
+_REFERENCE = re.compile(r"\$(ENV|SECRET)\(([^\s)]*+)(\)?)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,9 @@ def references(entities: Iterable[Entity]) -> References:
     found: dict[str, dict[str, set[str]]] = {"ENV": {}, "SECRET": {}}
     for entity in entities:
         for text in _texts(entity.value):
-            for what, name in _REFERENCE.findall(text):
-                found[what].setdefault(shown(name), set()).add(entity.file or entity.id)
+            for what, name, closed in _REFERENCE.findall(text):
+                if closed:
+                    found[what].setdefault(shown(name), set()).add(entity.file or entity.id)
     return References(variables=_ordered(found["ENV"]), secrets=_ordered(found["SECRET"]))
 
 

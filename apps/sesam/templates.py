@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # No blank at either end, so that `## a heading ##` in a comment is none.
 _PLACEHOLDER = re.compile(r"##(?=[^\s#])([^#]*[^\s#])##|##([^\s#])##")
-_UNCLOSED = re.compile(r"#*(?:REPLACE_ID|(?:INBOUND|OUTBOUND)_PARENT_PIPE)[^\s#]*#*")
+_UNCLOSED = re.compile(r"(?<!#)#*+(?:REPLACE_ID|(?:INBOUND|OUTBOUND)_PARENT_PIPE)[^\s#]*#*")
 _NOTHING = object()
 
 

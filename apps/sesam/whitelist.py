@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from apps.sesam.configuration import Problem
@@ -10,11 +11,12 @@ from apps.sesam.soundness import is_within
 from apps.sesam.words import is_plain, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from apps.sesam.layout import SourceSettings
 
 SUFFIX = ".conf.json"
+_MOST_LINES = 50_000
 METADATA_FILE = "node-metadata.conf.json"
 _HOMES = ("pipes", "systems")
 
@@ -87,9 +89,13 @@ def _listed(files: Mapping[str, bytes], settings: SourceSettings) -> tuple[list[
         return [], [Problem(file=whitelist, text="This is not UTF-8 text.")]
     chosen: dict[str, int] = {}
     problems = []
+    folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}
     for number, line in _lines(text):
+        if number > _MOST_LINES:
+            problems.append(Problem(file=whitelist, text=f"It has more than {_MOST_LINES:,} lines.", line=number))
+            break
         path = joined(settings.folder, line)
-        if fault := _line_fault(line, path, files):
+        if fault := _line_fault(line, path, files, folders):
             problems.append(Problem(file=whitelist, text=fault, line=number))
         elif path in chosen:
             said = f"{line} is already listed in line {chosen[path]}."
@@ -106,11 +112,11 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def _line_fault(line: str, path: str, files: Mapping[str, bytes]) -> str:
+def _line_fault(line: str, path: str, files: Mapping[str, bytes], folders: Collection[str]) -> str:
     if not is_within(line):
         return f"{shown(line)} leaves the node's folder."
     if path in files:
         return ""
-    if any(one.startswith(path + "/") for one in files):
+    if path in folders:
         return f"{shown(line)} is a folder; the list names files."
     return f"{shown(line)} is not there."
