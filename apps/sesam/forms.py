@@ -13,9 +13,21 @@ from apps.sesam.models import Node, SecretStore
 from apps.sesam.soundness import VERIFIED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 AIMED = "The address is another one: enter {what} anew, so that nobody sends a token they do not know elsewhere."
+VOUCHED = (
+    "Who vouches for the address has changed: enter {what} anew, so that nobody shows a token they do not know to "
+    "somebody else."
+)
+STORE_AIMED = (
+    "The address, or who vouches for it, is another one, and this store's secrets would go there: only who may change "
+    "secret stores can do that. Choose none, or ask them."
+)
+STORE_LENT = (
+    "This node uses the secrets of a store, and another repository would say what for: only who may change secret "
+    "stores can do that. Choose no store, or ask them."
+)
 CHOICES = [(name, name.capitalize()) for name in VERIFIED]
 
 
@@ -40,16 +52,17 @@ class NodeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in th
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        if not self.instance.pk or not is_elsewhere(self.initial.get("url", ""), cleaned.get("url", "")):
+        if not self.instance.pk:
             return cleaned
-        if isinstance(cleaned.get("jwt"), Sealed):
-            self.add_error("jwt", AIMED.format(what="the node's token"))
-        if cleaned.get("secret_store") is not None and not self.may_use_stores:
-            text = (
-                "The address is another one, and this store's secrets would go there: only who may change secret "
-                "stores can do that. Choose none, or ask them."
-            )
-            self.add_error("secret_store", text)
+        wrong = _aimed(self.initial, cleaned)
+        if wrong and isinstance(cleaned.get("jwt"), Sealed):
+            self.add_error("jwt", wrong.format(what="the node's token"))
+        if cleaned.get("secret_store") is None or self.may_use_stores:
+            return cleaned
+        if wrong:
+            self.add_error("secret_store", STORE_AIMED)
+        elif "repository" in self.changed_data:
+            self.add_error("secret_store", STORE_LENT)
         return cleaned
 
 
@@ -62,14 +75,24 @@ class SecretStoreForm(forms.ModelForm):  # type: ignore[type-arg]  # generic onl
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        if self.instance.pk and is_elsewhere(self.initial.get("url", ""), cleaned.get("url", "")):
-            self._tokens_anew(cleaned, ("token", "secret_id"))
+        if self.instance.pk and (wrong := _aimed(self.initial, cleaned)):
+            self._tokens_anew(cleaned, ("token", "secret_id"), wrong)
         return cleaned
 
-    def _tokens_anew(self, cleaned: dict[str, Any], names: Iterable[str]) -> None:
+    def _tokens_anew(self, cleaned: dict[str, Any], names: Iterable[str], wrong: str) -> None:
         for name in names:
             if isinstance(cleaned.get(name), Sealed):
-                self.add_error(name, AIMED.format(what="it"))
+                self.add_error(name, wrong.format(what="it"))
+
+
+def _aimed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Why somebody else may get what is sent than before, to be told; empty where nobody can."""
+    if is_elsewhere(before.get("url") or "", after.get("url") or ""):
+        return AIMED
+    if not before.get("verify_tls", True):  # anyone on the way could read it already
+        return ""
+    bundles = ((one.get("ca_bundle") or "").split() for one in (before, after))
+    return VOUCHED if len({tuple(words) for words in bundles}) > 1 or not after.get("verify_tls", True) else ""
 
 
 def is_elsewhere(before: str, after: str) -> bool:

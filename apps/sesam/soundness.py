@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from apps.access.fields import is_set
 from apps.sesam.rules import pattern_fault
@@ -21,8 +22,8 @@ def store_problems(store: SecretStore) -> dict[str, str]:
     if store.kind == store.Kind.PANEL:
         return {}
     wrong = _login_problems(store)
-    if not store.url.startswith(("https://", "http://")):
-        wrong["url"] = "Vault's address is needed: https://vault.example:8200."
+    if fault := url_fault(store.url):
+        wrong["url"] = f"Vault's address is needed, such as https://vault.example:8200{fault}."
     if not store.mount:
         wrong["mount"] = "The mount of the KV engine is needed, such as secret."
     return wrong
@@ -47,8 +48,8 @@ def node_problems(node: Node) -> dict[str, str]:
 
 def _address_problems(node: Node) -> dict[str, str]:
     wrong = {}
-    if not node.url.startswith(("https://", "http://")):
-        wrong["url"] = "The node's address is needed: https://dev.example/api."
+    if fault := url_fault(node.url):
+        wrong["url"] = f"The node's address is needed, such as https://dev.example/api{fault}."
     if not is_set(node, "jwt"):
         wrong["jwt"] = "The node's token is needed."
     return wrong
@@ -95,6 +96,22 @@ def extra_problems(extra: ExtraNode) -> dict[str, str]:
     elif extra.node.repository_id is not None:
         wrong["node"] = "That node follows a repository of its own; empty its repository first."
     return wrong
+
+
+def url_fault(url: str) -> str:
+    """What a URL has that no address of ours may have, or lacks, as the end of a sentence; empty: it is one."""
+    lacking = ": it begins with https:// or http://, and a name"
+    try:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
+            return lacking
+    except ValueError:
+        return lacking
+    if parts.username is not None or parts.password is not None:
+        return ", without a user name or password: everyone who sees the address would see them"
+    if parts.query or parts.fragment or not url.strip().isprintable() or " " in url.strip():
+        return ", without “?”, “#” and blanks"
+    return ""
 
 
 def is_within(path: str) -> bool:

@@ -166,7 +166,7 @@ def test_form_keeps_what_work_wrote_meanwhile(configurer: Client, node: Node) ->
 
 
 @pytest.mark.parametrize("url", ["https://evil.example/api", "http://dev.example/api", "https://dev.example:8443/api",
-                                 "https://dev.example/other/api", "https://user@evil.example/api"])  # fmt: skip
+                                 "https://dev.example/other/api"])  # fmt: skip
 def test_token_is_not_sent_elsewhere(configurer: Client, node: Node, url: str) -> None:
     assert "enter the node's token anew" in errors_of(send(configurer, node, url=url))
     node.refresh_from_db()
@@ -174,6 +174,49 @@ def test_token_is_not_sent_elsewhere(configurer: Client, node: Node, url: str) -
     assert send(configurer, node, url=url, jwt="another-token").status_code == 302
     node.refresh_from_db()
     assert node.jwt == "another-token"
+
+
+@pytest.mark.parametrize("url", ["https://user:secret@dev.example/api", "https://dev.example/api?token=x",
+                                 "dev.example", "file:///etc/passwd", "https:///api", "https://[::1"])  # fmt: skip
+def test_address_that_is_none_is_refused(configurer: Client, node: Node, url: str) -> None:
+    assert "address is needed" in errors_of(send(configurer, node, url=url, jwt="another-token"))
+
+
+@pytest.mark.parametrize("change", [{"verify_tls": None}, {"ca_bundle": "-----BEGIN CERTIFICATE-----\nmine"}])
+def test_token_is_not_shown_to_whom_nobody_vouched_for(
+    configurer: Client, node: Node, vault: SecretStore, change: dict[str, Any]
+) -> None:
+    """With that and a hand on the way to the node, its token and secrets could be read."""
+    assert "enter the node's token anew" in errors_of(send(configurer, node, **change))
+    Node.objects.filter(pk=node.pk).update(secret_store=vault, upload=["secrets"])
+    node.refresh_from_db()
+    answer = errors_of(send(configurer, node, **change, jwt="mine"))
+    assert "enter the node's token anew" not in answer
+    assert "this store's secrets would go there" in answer
+    Node.objects.filter(pk=node.pk).update(secret_store=None, upload=[])
+    node.refresh_from_db()
+    assert send(configurer, node, **change, jwt="mine").status_code == 302
+
+
+def test_trust_that_is_only_tightened_keeps_the_token(configurer: Client, node: Node) -> None:
+    Node.objects.filter(pk=node.pk).update(verify_tls=False)
+    node.refresh_from_db()
+    assert send(configurer, node, ca_bundle="-----BEGIN").status_code == 302
+    node.refresh_from_db()
+    assert node.verify_tls
+    assert send(configurer, node, ca_bundle="  -----BEGIN\r\n").status_code == 302
+
+
+def test_stores_secrets_are_not_lent_to_another_repository(
+    configurer: Client, node: Node, vault: SecretStore, teammate: User
+) -> None:
+    Node.objects.filter(pk=node.pk).update(secret_store=vault, upload=["secrets"])
+    node.refresh_from_db()
+    mine = repository_make("mine")
+    grant(teammate, mine, Level.CONFIGURE)
+    assert "another repository would say what for" in errors_of(send(configurer, node, repository=mine.pk))
+    teammate.user_permissions.add(Permission.objects.get(codename="change_secretstore"))
+    assert send(configurer, node, repository=mine.pk).status_code == 302
 
 
 def test_token_does_not_outlive_an_emptied_address(configurer: Client, node: Node) -> None:
@@ -276,6 +319,30 @@ def test_extra_node_straight_to_a_node(configurer: Client, master: Node, teammat
     assert ExtraNode.objects.get().node == fed
 
 
+def test_extra_node_of_others_leads_nowhere_else(configurer: Client, master: Node, teammate: User) -> None:
+    """What somebody else chose may stay as it is, but its credentials push to no other branch."""
+    target = repository_make("eidsiva-conf")
+    ExtraNode.objects.create(master=master, name="eidsiva", template_path="extra_nodes/eidsiva/", repository=target)
+    held = held_extra(target) | {"extras-0-template_path": "extra_nodes/eidsiva/"}
+    assert send(configurer, master, **held).status_code == 302
+    assert "Only who may configure eidsiva-conf" in errors_of(
+        send(configurer, master, **held | {"extras-0-branch": "production"})
+    )
+    grant(teammate, target, Level.CONFIGURE)
+    assert send(configurer, master, **held | {"extras-0-branch": "production"}).status_code == 302
+
+
+def test_extra_node_with_a_store_is_fed_by_whom_the_stores_keepers_choose(
+    configurer: Client, master: Node, vault: SecretStore, teammate: User
+) -> None:
+    fed = rows.node_make("fed", secret_store=vault)
+    Node.objects.filter(pk=fed.pk).update(repository=None)
+    grant(teammate, fed, Level.CONFIGURE)
+    assert "fed uses a secret store" in errors_of(send(configurer, master, **extra_form(node=fed.pk)))
+    teammate.user_permissions.add(Permission.objects.get(codename="change_secretstore"))
+    assert send(configurer, master, **extra_form(node=fed.pk)).status_code == 302
+
+
 def test_extra_node_goes_one_way(configurer: Client, master: Node) -> None:
     assert "Choose one" in errors_of(send(configurer, master, **extra_form()))
 
@@ -348,6 +415,11 @@ def test_stores_token_is_not_sent_elsewhere(keeper: Client, vault: SecretStore) 
     assert keeper.post(address, store_form(vault, url=evil, token="mine")).status_code == 302
     vault.refresh_from_db()
     assert (vault.url, vault.token) == (evil, "mine")
+
+
+def test_stores_token_is_not_shown_to_whom_nobody_vouched_for(keeper: Client, vault: SecretStore) -> None:
+    changed = store_form(vault, ca_bundle="-----BEGIN CERTIFICATE-----")
+    assert "Who vouches for the address has changed" in errors_of(keeper.post(f"{STORES}{vault.pk}/change/", changed))
 
 
 def test_panels_own_store_takes_secrets(keeper: Client) -> None:
