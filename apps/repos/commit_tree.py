@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apps.access.errors import InputError
@@ -12,32 +12,39 @@ from apps.repos import git
 from apps.repos.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 AUTHOR = "Deploypanel <deploypanel@localhost>"
 REF = "refs/deploypanel/publish"  # holds the newest commit made here; nobody fetches or pushes it
 IMPORT_TIMEOUT = 120  # seconds
-_FILE = b"100"  # regular files' modes begin so
+_FILE = "100"  # regular files' modes begin so
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderChange:
-    """What replacing a folder does: paths below it, each sorted."""
+    """What replacing a folder does: paths below it, each sorted. `kept` stays as it is: mode and number by path."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
 
 
-def folder_change(mirror: Path, base: str, folder: str, files: Mapping[str, bytes]) -> FolderChange:
+def folder_change(
+    mirror: Path,
+    base: str,
+    folder: str,
+    files: Mapping[str, bytes],
+    keeps: Callable[[str], bool] | None = None,
+) -> FolderChange:
     """Compare a commit's folder with these files, by their paths below it. `base` empty: there is no commit yet.
 
-    Only contents count. Raises InputError for a path that Git cannot have, or that would take another file's
-    place outside the folder; GitError.
+    Only contents count. Other files there of which `keeps` is true stay. Raises InputError for a path that Git
+    cannot have, or that would take another file's place outside the folder; GitError.
     """
     _check_paths(folder, files)
     there = _entries(mirror, base, folder) if base else {}
@@ -46,24 +53,37 @@ def folder_change(mirror: Path, base: str, folder: str, files: Mapping[str, byte
         path: hashed(b"blob %d\x00%b" % (len(data), data), usedforsecurity=False).hexdigest()
         for path, data in files.items()
     }
+    others = there.keys() - wanted.keys()
+    kept = {path: there[path] for path in sorted(others) if keeps is not None and keeps(path)}
     return FolderChange(
         added=tuple(sorted(wanted.keys() - there.keys())),
-        changed=tuple(sorted(path for path in wanted.keys() & there.keys() if wanted[path] != there[path])),
-        removed=tuple(sorted(there.keys() - wanted.keys())),
+        changed=tuple(sorted(path for path in wanted.keys() & there.keys() if not _has(there[path], wanted[path]))),
+        removed=tuple(sorted(others - kept.keys())),
+        kept=kept,
     )
 
 
-def folder_commit(mirror: Path, base: str, folder: str, files: Mapping[str, bytes], message: str) -> str:
-    """The number of a new commit on top of `base` (empty: the first one). The caller holds the mirror's lock."""
+def folder_commit(
+    mirror: Path,
+    base: str,
+    folder: str,
+    files: Mapping[str, bytes],
+    message: str,
+    kept: Mapping[str, str] | None = None,
+) -> str:
+    """The number of a new commit on top of `base` (empty: the first one). The caller holds the mirror's lock.
+
+    `kept`: as `folder_change` found it.
+    """
     now = f"{AUTHOR} {int(time.time())} +0000"
     words = message.encode()
     head = [f"commit {REF}\nmark :1\nauthor {now}\ncommitter {now}\ndata {len(words)}\n".encode(), words, b"\n"]
     if base:
         head.append(f"from {base}\n".encode())
         head.append(b"D %b\n" % _quoted(folder) if folder else b"deleteall\n")
-    body = []
+    body = [b"M %b %b\n" % (entry.encode("ascii"), _below(folder, path)) for path, entry in (kept or {}).items()]
     for path in sorted(files):
-        full = _quoted(f"{folder}/{path}" if folder else path)
+        full = _below(folder, path)
         body += [b"M 100644 inline %b\ndata %d\n" % (full, len(files[path])), files[path], b"\n"]
     stream = b"".join([*head, *body, b"get-mark :1\ndone\n"])
     # --force: what the reference held is an earlier commit of ours and not a forerunner of this one.
@@ -74,7 +94,7 @@ def folder_commit(mirror: Path, base: str, folder: str, files: Mapping[str, byte
 
 
 def _entries(mirror: Path, base: str, folder: str) -> dict[str, str]:
-    """What is in the folder now: numbers of contents by path; a link's or a submodule's with a mark, to differ."""
+    """What is in the folder now: mode and number of the contents, by path."""
     _check_place(mirror, base, folder)
     raw = git.read(mirror, "ls-tree", "-r", "-z", "--full-tree", base, "--", *([folder] if folder else []))
     found = {}
@@ -83,8 +103,13 @@ def _entries(mirror: Path, base: str, folder: str) -> dict[str, str]:
             head, path = line.split(b"\t", 1)
             mode, _kind, oid = head.split()
             name = path[len(folder.encode()) :].lstrip(b"/") if folder else path
-            found[git.text_of(name)] = ("" if mode.startswith(_FILE) else "not a file ") + oid.decode("ascii")
+            found[git.text_of(name)] = f"{mode.decode('ascii')} {oid.decode('ascii')}"
     return found
+
+
+def _has(entry: str, oid: str) -> bool:
+    """Whether it is a regular file of these contents, and no link or submodule."""
+    return entry.startswith(_FILE) and entry.endswith(f" {oid}")
 
 
 def _check_place(mirror: Path, base: str, folder: str) -> None:
@@ -106,6 +131,10 @@ def _check_paths(folder: str, files: Mapping[str, bytes]) -> None:
         parts = [*(folder.split("/") if folder else []), *path.split("/")]
         if any(part in {"", ".", ".."} or part.lower() == ".git" or "\x00" in part for part in parts):
             raise InputError(f"{path!r} in {folder or 'the top'!r} cannot be a path in a repository.")
+
+
+def _below(folder: str, path: str) -> bytes:
+    return _quoted(f"{folder}/{path}" if folder else path)
 
 
 def _quoted(path: str) -> bytes:

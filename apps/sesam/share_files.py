@@ -16,6 +16,8 @@ _FOLDERS = {"pipe": "pipes", "system": "systems"}
 # What can be one name in a folder on every system.
 _NAME = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9_:.@+-]{0,199}\Z")
 
+_VARIABLES = re.compile(r"\Avariables/variables-[^/]+\.json\Z")
+
 
 def share_files(share: Share, environment: str) -> dict[str, bytes]:
     """Contents by path below the folder `node/`. Raises InputError for an id that can be no file's name."""
@@ -29,6 +31,14 @@ def share_files(share: Share, environment: str) -> dict[str, bytes]:
         files[f"{_FOLDERS[entity.kind]}/{name}.conf.json"] = _text(entity.value)
     files[f"variables/variables-{environment}.json"] = _text(dict(share.variables))
     return files
+
+
+def is_for_another_environment(path: str) -> bool:
+    """Whether the file, which is not of the share, has the variables of a master of another environment.
+
+    One repository may hold the shares of test and prod.
+    """
+    return _VARIABLES.match(path) is not None
 
 
 def _text(value: object) -> bytes:

@@ -123,6 +123,30 @@ def test_only_what_changed_is_named(extra: GitRepo) -> None:
     )  # fmt: skip
 
 
+def test_what_is_kept_stays_as_it_is(extra: GitRepo) -> None:
+    (extra.tree / "node/keep/bin").mkdir(parents=True)
+    (extra.tree / "node/keep/bin/run").write_text("#!/bin/sh\n")
+    (extra.tree / "node/keep/bin/run").chmod(0o755)
+    (extra.tree / "node/keep/link").symlink_to("bin/run")
+    extra.commit({'node/keep/ü "q"': "1", "node/keep/a": "old"}, "More")
+    repository = extra.declare()
+    files = {"keep/a": b"new", "b": b"2"}
+
+    def publish() -> Published:
+        return publish_node(repository, files, keeps=lambda path: path.startswith("keep/"))
+
+    done = publish()
+    assert (done.added, done.changed_files, done.removed) == (("b",), ("keep/a",), ("pipes/old.conf.json", "x"))
+    kept = {name: text for name, text in tree_of(extra).items() if name.startswith("node/")}
+    assert kept == {
+        "node/b": "2", "node/keep/a": "new", "node/keep/bin/run": "#!/bin/sh", "node/keep/link": "bin/run",
+        'node/keep/ü "q"': "1",
+    }  # fmt: skip
+    modes = extra.git("--git-dir", str(extra.bare), "ls-tree", "-r", "main", "node/keep/bin", "node/keep/link")
+    assert [line.split()[0] for line in modes.splitlines()] == ["100755", "120000"]
+    assert not publish().changed
+
+
 def test_dry_run_pushes_nothing(extra: GitRepo) -> None:
     work = Work()
     done = publish_node(extra.declare(), dry_run=True, work=work)

@@ -133,6 +133,21 @@ def test_nothing_new_is_not_pushed_again(fed: Fed) -> None:
     assert fed.main.sync().no_change
 
 
+def test_another_environments_variables_stay(fed: Fed) -> None:
+    """The masters of test and prod may publish to one branch."""
+    theirs = '{"base": "https://prod"}'
+    fed.conf.commit({"node/variables/variables-prod.json": theirs, "node/variables/sub/variables-old.json": "{}"})
+    row = fed.main.sync()
+    assert row.state == RunState.SUCCEEDED, log_of(row)
+    files = fed.files()
+    assert files["node/variables/variables-prod.json"] == theirs
+    assert "node/variables/variables-test.json" in files
+    assert not {"node/pipes/left.conf.json", "node/variables/sub/variables-old.json"} & files.keys()
+    tip = fed.conf.git("rev-parse", "main", cwd=fed.conf.bare)
+    fed.main.sync(resend_secrets=True)
+    assert fed.conf.git("rev-parse", "main", cwd=fed.conf.bare) == tip
+
+
 def test_share_that_alone_changed_is_published(fed: Fed) -> None:
     fed.main.sync()
     fed.commit(CUSTOMERS, {**ORDERS, "batch_size": 9}, BILLING, DB)

@@ -15,7 +15,7 @@ from apps.repos.push import push
 from apps.repos.services.fetch import InRun, login_of, repository_fetch, repository_rebuild
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from apps.repos.commit_tree import FolderChange
@@ -50,10 +50,13 @@ def folder_publish(
     files: Mapping[str, bytes],
     folder: str,
     message: str,
+    keeps: Callable[[str], bool] | None = None,
     work: Working | None = None,
     dry_run: bool = False,
 ) -> Published:
-    """Make `folder` on `branch` hold exactly these files (by path below it); everything else there stays.
+    """Make `folder` on `branch` hold exactly these files (by path below it); everything outside of it stays.
+
+    So do files in it, of which `keeps` is true by their path below it, unless they are among these files.
 
     1. Ask where the branch is; fetch only when the mirror has not got that commit. A branch, or a whole
        repository, that does not exist yet, is made.
@@ -68,7 +71,7 @@ def folder_publish(
         raise InputError(f"{branch[:80]!r} cannot be the name of a branch.", "branch")
     task = _Task(
         repository=repository, branch=branch, files=files, folder=folder.strip("/"), message=message,
-        work=work, dry_run=dry_run, login=login_of(repository),
+        keeps=keeps, work=work, dry_run=dry_run, login=login_of(repository),
     )  # fmt: skip
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -92,6 +95,7 @@ class _Task:
     files: Mapping[str, bytes]
     folder: str
     message: str
+    keeps: Callable[[str], bool] | None
     work: Working | None
     dry_run: bool
     login: Login
@@ -118,10 +122,10 @@ class _Task:
                 raise PushOvertaken(f"{self.branch} has moved again while it was fetched.")
         with mirror.locked(self.path, self.caller):
             mirror.prepare(self.path)
-            change = commit_tree.folder_change(self.path, base, self.folder, self.files)
+            change = commit_tree.folder_change(self.path, base, self.folder, self.files, self.keeps)
             if not change or self.dry_run:
                 return _published(base, change)
-            sha = commit_tree.folder_commit(self.path, base, self.folder, self.files, self.message)
+            sha = commit_tree.folder_commit(self.path, base, self.folder, self.files, self.message, change.kept)
             self._push(sha, base)
         return _published(sha, change)
 

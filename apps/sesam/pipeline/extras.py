@@ -13,7 +13,7 @@ from apps.runs.models import Cause
 from apps.sesam.pipeline import stages
 from apps.sesam.selectors import branch_of, extras_of
 from apps.sesam.services.automatic import sync_fed
-from apps.sesam.share_files import share_files
+from apps.sesam.share_files import is_for_another_environment, share_files
 from apps.sesam.words import some
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _published(session: Session, extra: ExtraNode, *, dry_run: bool) -> Publishe
         files=share_files(_share(session, extra), session.node.environment),
         folder=FOLDER,
         message=f"{subject}\n\nSource: {source} {row.commit}\n",
+        keeps=is_for_another_environment,
         work=session.work,
         dry_run=dry_run,
     )
