@@ -213,6 +213,7 @@ class Node(Subject):
     attempted_commit = models.CharField(max_length=64, blank=True, editable=False)
     applied_commit = models.CharField(max_length=64, blank=True, editable=False)  # last good commit on the node
     applied_at = models.DateTimeField(null=True, editable=False)
+    applied_settings = models.CharField(max_length=64, blank=True, editable=False)  # that decided what it should have
     # A sync that changed something and could neither end nor be undone yet.
     owed = models.ForeignKey("sesam.Sync", models.SET_NULL, null=True, editable=False, related_name="+")
 
@@ -243,8 +244,15 @@ class Node(Subject):
 
     def save_settings(self) -> None:
         """The same as for each subject; and the node is looked at again at once, as it is now meant to be."""
+        before = Node.objects.filter(pk=self.pk).values_list("url", "repository", "branch").first()
         super().save_settings()
-        Node.objects.filter(pk=self.pk).update(check_after=None)
+        rows = Node.objects.filter(pk=self.pk)
+        rows.update(check_after=None)
+        if before is not None and before[0] != self.url:
+            # Nothing was ever applied to what is behind the new address.
+            rows.update(applied_commit="", applied_at=None)
+        if before is not None and before[1:] != (self.repository_id, self.branch):
+            rows.update(wanted_commit="")
 
 
 class ExtraNode(models.Model):
@@ -314,6 +322,7 @@ class Sync(models.Model):
     run_number = models.BigIntegerField(null=True, editable=False)  # the run's id, kept when the run is pruned
     node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="syncs")
     node_name = models.CharField(max_length=80)
+    node_url = models.CharField(max_length=500, blank=True, editable=False)  # the node that it wrote to
     action = models.CharField(max_length=10, choices=SyncAction, default=SyncAction.SYNC)
     ref = models.CharField(max_length=255, blank=True)
     commit = models.CharField(max_length=64, blank=True)

@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,8 +22,11 @@ from apps.sesam.models import Node, SecretStore, StoredSecret, Sync
 from apps.sesam.patience import Patience
 from apps.sesam.pipeline import apply
 from apps.sesam.services import doors, owed_pay, sync_request
+from apps.sesam.services.check import nodes_check
+from apps.sesam.services.check_due import checks_start_due
+from apps.sesam.services.switch import node_switch
 from apps.sesam.states import NodeState
-from apps.sesam.storage import configuration_of
+from apps.sesam.storage import configuration_keep, configuration_of
 from tests.fakes.sesam_node import FakeNode
 from tests.fakes.wire import Answer
 from tests.sesam.engine import (
@@ -246,16 +251,128 @@ def test_owed_leaves_alone_what_the_run_did_not_write(dev: Setting) -> None:
     assert dev.node.snapshots.count() == 1
 
 
-def test_owed_keeps_what_someone_else_did_as_a_snapshot(dev: Setting) -> None:
-    lost = _left_by_a_kill(dev)
-    Sync.objects.filter(pk=lost.pk).update(
-        journal=[*lost.journal, {"what": "configuration", "state": "sent", "at": ""}]
-    )
-    dev.fake.put(pipe("mine", comment="by hand"))
+def test_owed_undoes_its_own_and_keeps_what_someone_else_did(dev: Setting) -> None:
+    _left_with_configuration(dev)
+    del dev.fake.secrets["one"]  # so not all of it has arrived
+    dev.fake.put(pipe("mine", comment="by hand"), METADATA | {"task_manager": {"by": "hand"}})
+    dev.fake.variables["mine"] = "by hand"
+    dev.node.refresh_from_db()
+    assert owed_pay(node=dev.node)
+    assert set(dev.fake.entities) == {"a", "old", "node", "mine"}
+    assert "description" not in dev.fake.entities["a"]
+    assert dev.fake.entities["node"]["task_manager"] == {"by": "hand"}, "the sync left it alone, so the undo does"
+    assert dev.fake.variables == {"where": "https://old.example", "mine": "by hand"}
+    assert not dev.node.snapshots.filter(entities=5).exists(), "nothing was overwritten"
+
+
+def test_owed_keeps_as_a_snapshot_what_it_overwrites(dev: Setting) -> None:
+    _left_with_configuration(dev)
+    dev.fake.put(pipe("a", comment="by hand"))
     dev.node.refresh_from_db()
     assert owed_pay(node=dev.node)
     assert set(dev.fake.entities) == {"a", "old", "node"}
-    assert "mine" in configuration_of(dev.node.snapshots.first().content).entities
+    assert "comment" not in dev.fake.entities["a"]
+    kept = configuration_of(dev.node.snapshots.first().content)
+    assert kept.entities["a"].value["comment"] == "by hand"
+
+
+def test_owed_is_confirmed_beside_what_someone_else_did(dev: Setting) -> None:
+    _left_with_configuration(dev)
+    dev.fake.put(pipe("mine", comment="by hand"))
+    dev.fake.secrets["one"] = "it has arrived"
+    dev.node.refresh_from_db()
+    assert owed_pay(node=dev.node)
+    assert set(dev.fake.entities) == {"a", "s", "node", "mine"}, "all of the sync is there: nothing is put back"
+    dev.node.refresh_from_db()
+    assert dev.node.applied_commit == dev.repo.shas[-1]
+
+
+def test_owed_is_not_confirmed_where_secrets_are_missing(dev: Setting) -> None:
+    _left_with_configuration(dev)
+    del dev.fake.secrets["one"]
+    dev.node.refresh_from_db()
+    assert owed_pay(node=dev.node)
+    assert set(dev.fake.entities) == {"a", "old", "node"}
+
+
+def test_owed_is_never_paid_at_another_address(dev: Setting, fake_node_tls: FakeNode) -> None:
+    _left_with_configuration(dev)
+    other = fake_node_tls
+    other.put(pipe("theirs"))
+    node = Node.objects.get(pk=dev.node.pk)
+    node.url, node.verify_tls = other.url, False
+    node.save_settings()
+    held = dict(other.entities)
+    assert not owed_pay(node=node)
+    node.refresh_from_db()
+    assert node.state == NodeState.HALF
+    assert dev.fake.url in node.state_detail
+    assert other.entities == held, "what one node had must not go to another"
+    assert not [call for call in other.requests if call[0] != "GET"]
+    node.url = dev.fake.url
+    node.save_settings()
+    assert owed_pay(node=node)
+
+
+def test_owed_is_tried_again_at_a_node_that_nobody_looks_at(dev: Setting) -> None:
+    _left_by_a_kill(dev)
+    Node.objects.filter(pk=dev.node.pk).update(interval=None, check_after=None)
+    now = timezone.now()
+    assert checks_start_due(now) == [dev.node.pk]
+    dev.fake.faults.add("*", "*", "status:503", times=None)
+    answered = Node.objects.get(pk=dev.node.pk).answered_at
+    nodes_check(ids=[dev.node.pk])
+    dev.node.refresh_from_db()
+    assert dev.node.state == NodeState.HALF
+    assert dev.node.answered_at == answered, "it did not answer"
+    assert dev.node.check_after is not None
+    assert dev.node.check_after > now + timedelta(seconds=30)
+    dev.fake.faults.clear()
+    Node.objects.filter(pk=dev.node.pk).update(check_after=now, check_failures=0)
+    assert checks_start_due(timezone.now()) == [dev.node.pk]
+    nodes_check(ids=[dev.node.pk])
+    dev.node.refresh_from_db()
+    assert dev.node.owed is None
+
+
+def test_owed_waits_while_the_node_is_off(dev: Setting) -> None:
+    _left_by_a_kill(dev)
+    node_switch(node=dev.node, actor=OPERATOR, enabled=False)
+    assert not owed_pay(node=dev.node)
+    assert dev.fake.variables == NEW_VARIABLES
+    node_switch(node=dev.node, actor=OPERATOR, enabled=True)
+    assert owed_pay(node=dev.node)
+    assert dev.fake.variables == {"where": "https://old.example"}
+
+
+def test_older_debt_is_paid_after_the_newer(dev: Setting) -> None:
+    first = _left_by_a_kill(dev)
+    sound = first.before
+    # Another run of the same node, which broke on top of what the first one had left.
+    second = Sync.objects.create(
+        run_number=99, node=dev.node, node_name="dev", node_url=dev.fake.url, rules=first.rules, wanted=first.wanted,
+        before=configuration_keep(replace(configuration_of(sound), variables=NEW_VARIABLES)),
+        journal=[{"what": "configuration", "state": "owed", "at": ""}],
+    )  # fmt: skip
+    Node.objects.filter(pk=dev.node.pk).update(owed=second)
+    dev.fake.put(pipe("a", description="$ENV(where) $SECRET(one)"))
+    dev.node.refresh_from_db()
+    assert owed_pay(node=dev.node)
+    dev.node.refresh_from_db()
+    assert dev.node.owed is None
+    assert dev.fake.variables == {"where": "https://old.example"}
+    assert "description" not in dev.fake.entities["a"]
+    first.refresh_from_db()
+    assert {entry["state"] for entry in first.journal} == {"undone"}
+
+
+def _left_with_configuration(dev: Setting) -> Sync:
+    """Killed after the configuration was sent, too."""
+    lost = _left_by_a_kill(dev)
+    journal = [*lost.journal, {"what": "configuration", "state": "sent", "at": ""}]
+    Sync.objects.filter(pk=lost.pk).update(journal=journal)
+    dev.hold(pipe("a", description="$ENV(where) $SECRET(one)"), system("s"), METADATA)
+    return lost
 
 
 def _left_by_a_kill(dev: Setting) -> Sync:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
 from apps.access.errors import PanelError
 from apps.runs.errors import RunEnded, RunFailed
-from apps.sesam.errors import NodeError, NodeRefused, SourceError
-from apps.sesam.journal import journal_mark
+from apps.runs.patience import patiently
+from apps.sesam.errors import AnswerLost, NodeError, NodeRefused, SourceError
+from apps.sesam.journal import PATIENCE
 from apps.sesam.models import Node, SyncAction
 from apps.sesam.pipeline.compare import QuestionsAsked
 from apps.sesam.pipeline.gitside import NamesMissing
 from apps.sesam.pipeline.undone import Unapplied
 from apps.sesam.selectors import branch_of
+from apps.sesam.services.check_look import wish_digest
+from apps.sesam.services.owed import debts_settled
 from apps.sesam.services.state import node_state_set
 from apps.sesam.states import NodeState
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apps.sesam.models import Sync
+
+
+LATE = timedelta(seconds=60)  # after a write whose answer was lost: by then it has been carried out, or never will
 
 
 @contextmanager
@@ -39,12 +46,15 @@ def failure_kept(row: Sync, node: Node) -> Iterator[None]:
 
 def success_kept(row: Sync, node: Node, commit: str) -> None:
     """The node has `commit`. What an earlier run owed to it is of no account any more."""
-    if node.owed is not None:
-        journal_mark(node.owed, "done")
-    rows, now = Node.objects.filter(pk=node.pk), timezone.now()
-    rows.update(applied_commit=commit, applied_at=now, owed=None, questions=[], compared="", check_after=None)
-    if not node.is_ci:
-        rows.update(answered_at=now)
+    patiently(lambda: _success_kept(row, node, commit), seconds=PATIENCE)
+
+
+def _success_kept(row: Sync, node: Node, commit: str) -> None:
+    debts_settled(node=node, by=row)
+    now = timezone.now()
+    kept = {"applied_commit": commit, "applied_at": now, "applied_settings": wish_digest(node)}
+    kept |= {"questions": [], "compared": "", "check_after": None} | ({} if node.is_ci else {"answered_at": now})
+    Node.objects.filter(pk=node.pk).update(**kept)
     node.applied_commit = commit
     if row.action == SyncAction.RESTORE:
         node_state_set(node=node, state=NodeState.UNKNOWN, detail=f"Run #{row.run_number} put back an earlier state.")
@@ -65,6 +75,9 @@ def _kept(row: Sync, node: Node, error: Exception) -> None:
     cause = error.cause if isinstance(error, Unapplied) else error
     if isinstance(cause, QuestionsAsked):
         Node.objects.filter(pk=node.pk).update(questions=cause.asked)
+    if isinstance(cause, AnswerLost):
+        # It may be carried out after all, also on a node that nobody looks at by itself.
+        Node.objects.filter(pk=node.pk).update(check_after=timezone.now() + LATE, compared="")
     if (state := _state(cause)) is not None and (follows(row, node) or state is NodeState.UNREACHABLE):
         node_state_set(node=node, state=state, detail=str(cause))
 

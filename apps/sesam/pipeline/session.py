@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from apps.access.errors import DecryptionError
 from apps.runs.errors import RunFailed
+from apps.runs.patience import patiently
 from apps.sesam.configuration import Configuration
 from apps.sesam.errors import NodeFault
+from apps.sesam.journal import PATIENCE
 from apps.sesam.models import Sync
 from apps.sesam.plan import Plan
 from apps.sesam.rules import Rules
@@ -70,7 +72,7 @@ class Session:
         """On the row of this run."""
         for name, value in fields.items():
             setattr(self.row, name, value)
-        Sync.objects.filter(pk=self.row.pk).update(**fields)
+        patiently(lambda: Sync.objects.filter(pk=self.row.pk).update(**fields), seconds=PATIENCE)
 
 
 @contextmanager
@@ -88,7 +90,9 @@ def session_opened(work: Work, row: Sync) -> Iterator[Session]:
         doors.node_opened(node, patience=doors.WORKING, pause=pause) as client,
         work.on_stop(lambda _: client.interrupt()),
     ):
-        yield Session(work=work, row=row, node=node, client=client, rules=Rules.of(node))
+        session = Session(work=work, row=row, node=node, client=client, rules=Rules.of(node))
+        session.keep(node_url=node.url)
+        yield session
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from django.utils import timezone
 from apps.access.errors import NotFound, PanelError
 from apps.repos.errors import NotMirrored
 from apps.repos.selectors import commit_resolve
+from apps.repos.services import repository_fetch_ring
 from apps.sesam.models import Node
 from apps.sesam.services.check_apply import verdict_apply
 from apps.sesam.services.check_due import claims_release, nodes_checked, unclaimed
@@ -124,8 +125,10 @@ def _paid(node: Node, *, paid: bool) -> None:
     if paid:
         claims_release(ids=[node.pk], claimed_at=_claim(node), again_at=timezone.now())
         return
+    node.refresh_from_db(fields=["state_detail"])  # who tried has said why it could not be done
     verdict = Verdict(state=NodeState.HALF, detail=node.state_detail, failed=True)
-    verdict_keep(node=node, claimed_at=_claim(node), tip=Tip(commit=node.seen_commit), seen=Seen(), verdict=verdict)
+    seen = Seen(error="What is owed could not be put back.")
+    verdict_keep(node=node, claimed_at=_claim(node), tip=Tip(commit=node.seen_commit), seen=seen, verdict=verdict)
 
 
 def _concluded(node: Node, tip: Tip, seen: Seen) -> None:
@@ -137,9 +140,12 @@ def _concluded(node: Node, tip: Tip, seen: Seen) -> None:
         verdict = Verdict(
             state=NodeState.BROKEN, detail="The panel failed to compare it; its log says why.", failed=True
         )
-    if verdict.fetch:
+    if verdict.fetch and not verdict.failed:
         fetch_awaited(node=node, claimed_at=_claim(node))
-    elif verdict_keep(node=node, claimed_at=_claim(node), tip=tip, seen=seen, verdict=verdict):
+        return
+    if verdict.fetch and (repository := source_of(node).repository) is not None:
+        repository_fetch_ring(repository=repository)
+    if verdict_keep(node=node, claimed_at=_claim(node), tip=tip, seen=seen, verdict=verdict):
         verdict_apply(node=node, commit=tip.commit, verdict=verdict, now=timezone.now())
 
 

@@ -28,7 +28,7 @@ WHY = {NodeState.BEHIND: "a check: Git has moved on", NodeState.DRIFTED: "a chec
 
 def verdict_apply(*, node: Node, commit: str, verdict: Verdict, now: datetime) -> SyncOutcome | None:
     """Start a sync, if there is something to apply and the same was not tried a moment ago."""
-    if not verdict.apply or not may_try(node, verdict.key, now):
+    if not verdict.apply or not may_try(node, verdict.key, now) or _is_overtaken(node):
         return None
     _remember(node, verdict.key, now)
     try:
@@ -47,6 +47,11 @@ def may_try(node: Node, key: str, now: datetime) -> bool:
         return True
     doubled: int = 2 ** min(max(node.tries - 1, 0), 8)
     return now >= node.tried_at + min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
+
+
+def _is_overtaken(node: Node) -> bool:
+    """Whether a push brought something newer since the check asked Git: that must not be undone by the older."""
+    return Node.objects.filter(pk=node.pk, wanted_at__gt=node.check_claimed_at).exists()
 
 
 def _remember(node: Node, key: str, now: datetime) -> None:

@@ -33,6 +33,7 @@ VOID = timedelta(minutes=2)  # after which a claim is nobody's: its worker was k
 AHEAD = 5  # seconds that nodes of a repository wait for each other at most, so that it is asked once for all
 BATCH = 100  # nodes of one task
 LONGEST_PAUSE = 600  # seconds between two looks at a node that does not answer
+PAID_EACH = 60  # seconds: at a node that is not looked at by itself, what is owed is tried again
 TASK_LIMIT = 100  # seconds; a check ends by itself before (check.py), and no claim outlives it
 
 
@@ -84,7 +85,7 @@ def check_start(*, node: Node) -> None:
 
 def pause_of(node: Node, failures: int) -> float:
     """Seconds until the next look, by how often in a row the node or its repository did not answer."""
-    interval = node.interval or 0
+    interval = node.interval or PAID_EACH
     return float(min(interval * 2 ** min(max(failures - 1, 0), 20), max(LONGEST_PAUSE, interval)))
 
 
@@ -112,7 +113,8 @@ def nodes_checked() -> QuerySet[Node]:
 def _due(now: datetime) -> list[Due]:
     """Who is due, and who goes along; who waited longest, first."""
     at_work = Run.objects.filter(subject=OuterRef("pk"), exclusive=True, state__in=ACTIVE)
-    soon = Q(check_after__lte=now + timedelta(seconds=AHEAD)) | Q(check_after=None, interval__isnull=False)
+    watched = Q(interval__isnull=False) | Q(owed__isnull=False)
+    soon = Q(check_after__lte=now + timedelta(seconds=AHEAD)) | (Q(check_after=None) & watched)
     rows = (
         nodes_checked()
         .filter(soon, unclaimed(now), ~Exists(at_work))
@@ -152,4 +154,4 @@ def _mark_off() -> None:
     for node in Node.objects.filter(enabled=False).exclude(state=NodeState.OFF):
         node_state_set(node=node, state=NodeState.OFF)
     for node in Node.objects.filter(enabled=True, state=NodeState.OFF):
-        node_state_set(node=node, state=NodeState.UNKNOWN)
+        node_state_set(node=node, state=NodeState.UNKNOWN if node.owed_id is None else NodeState.HALF)

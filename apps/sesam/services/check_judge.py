@@ -13,6 +13,7 @@ from apps.sesam.guard import questions
 from apps.sesam.models import ApplyMode
 from apps.sesam.plan import plan_made
 from apps.sesam.rules import Rules
+from apps.sesam.services.check_look import source_of, wish_digest
 from apps.sesam.services.feeding import unfed
 from apps.sesam.states import NodeState
 
@@ -55,6 +56,10 @@ def judged(node: Node, tip: Tip, seen: Seen) -> Verdict:
     try:
         return _compared(node, tip.commit, seen)
     except (NotMirrored, NotFound):
+        repository = source_of(node).repository
+        if repository is not None and repository.fetch_error:
+            detail = f"{tip.commit[:8]} cannot be fetched. {repository.fetch_error}"
+            return Verdict(state=NodeState.BROKEN, detail=detail, failed=True, fetch=True)
         return Verdict(state=NodeState(node.state), detail=node.state_detail, fetch=True)
     except PanelError as error:
         return Verdict(state=NodeState.BROKEN, detail=str(error))
@@ -112,7 +117,9 @@ def _node_has(seen: Seen) -> Configuration:
 
 
 def _moved(node: Node, commit: str, desired: Desired) -> bool:
-    """Whether Git wants something else than what was applied last: else it was the node that changed."""
+    """Whether Git, or who set up the node, wants something else than what was applied last: else the node changed."""
+    if node.applied_settings and node.applied_settings != wish_digest(node):
+        return True
     if commit == node.applied_commit:
         return False
     if not node.applied_commit:

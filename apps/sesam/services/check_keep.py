@@ -16,7 +16,7 @@ from apps.runs.models import Run
 from apps.runs.states import ACTIVE
 from apps.sesam.models import Node
 from apps.sesam.services.check_due import claims_release, pause_of
-from apps.sesam.services.check_look import source_of
+from apps.sesam.services.check_look import source_of, wish_digest
 from apps.sesam.services.state import node_state_set
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _overtaken(node: Node, claimed_at: datetime) -> bool:
 def _schedule(node: Node, claimed_at: datetime, now: datetime, verdict: Verdict) -> dict[str, Any]:
     failures = node.check_failures + 1 if verdict.failed else 0
     after = None
-    if node.interval is not None:
+    if node.interval is not None or (node.owed_id is not None and verdict.failed):
         # From the claim on, which all nodes of a repository have in common: they stay together.
         due = claimed_at + timedelta(seconds=pause_of(node, failures))
         after = max(due, now + timedelta(seconds=1))
@@ -77,6 +77,7 @@ def _found(node: Node, now: datetime, tip: Tip, seen: Seen, verdict: Verdict) ->
         found |= {"answered_at": now, "seen_digest": seen.digest, "seen_etag": seen.etag[:200]}
     if verdict.in_sync:
         found |= {"tried": "", "tries": 0}
+        found["applied_settings"] = wish_digest(node)
         if tip.commit != node.applied_commit:
             found |= {"applied_commit": tip.commit, "applied_at": now}
     return found

@@ -119,17 +119,22 @@ def node_look(node: Node, commit: str, settings: str) -> Seen:
 
 
 def settings_digest(node: Node) -> str:
-    """All that is set on a node, and on the master that feeds it, and decides what it should have."""
+    """All that is set on a node, and on the master that feeds it, and decides what a check makes of it."""
+    own = [node.pk, node.verify, node.removal_limit, node.removal_share, node.apply_mode]
+    return hashlib.sha256(canonical([LOGIC, own, wish_digest(node)]).encode()).hexdigest()
+
+
+def wish_digest(node: Node) -> str:
+    """All that is set on a node, and on the master that feeds it, and decides what it should have of a commit."""
     source = source_of(node)
     extras = [
         [extra.name, extra.template_path, extra.proxy, extra.repository_id, extra.node_id]
         for extra in source.extras.all()
     ]
-    own = [node.pk, node.url, node.config_group, node.verify, node.upload, node.protected, node.ignore]
-    own += [node.orchestrator, node.removal_limit, node.removal_share, node.apply_mode]
+    own = [node.url, node.config_group, node.upload, node.protected, node.ignore, node.orchestrator]
     theirs = [source.repository_id, source.name, source.layout, source.environment, source.sync_root]
-    theirs += [source.variables_files, source.whitelist_file]
-    return hashlib.sha256(canonical([LOGIC, own, theirs, extras]).encode()).hexdigest()
+    theirs += [source.branch, source.variables_files, source.whitelist_file]
+    return hashlib.sha256(canonical([own, theirs, sorted(extras, key=str)]).encode()).hexdigest()
 
 
 def _polled(repository: Repository, branch: str, now: datetime) -> Tip | None:

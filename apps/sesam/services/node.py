@@ -32,7 +32,7 @@ def node_resume(*, node: Node, actor: Actor, reason: str = "") -> None:
     gate.require(actor=actor, act=gate.Act.STOP, subject=node, action="resume automatic applying", detail=detail)
     # Compared anew, or a check would find that nothing has changed since it was paused.
     rows = Node.objects.filter(pk=node.pk)
-    rows.update(auto_paused_at=None, auto_paused_reason="", compared="", check_after=None)
+    rows.update(auto_paused_at=None, auto_paused_reason="", compared="", check_after=None, tried="", tries=0)
 
 
 def node_check_request(*, node: Node, actor: Actor) -> None:

@@ -16,12 +16,14 @@ from apps.runs.models import Lease
 from apps.runs.recorder import note_append
 from apps.runs.services import run_active_on
 from apps.runs.states import ENDED
-from apps.sesam.journal import journal_open
+from apps.sesam.journal import journal_mark, journal_open
 from apps.sesam.models import Node, Sync
+from apps.sesam.rules import Rules
 from apps.sesam.services import doors
 from apps.sesam.services.state import node_state_set
 from apps.sesam.services.undo import left_settled
 from apps.sesam.states import NodeState
+from apps.sesam.storage import configuration_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 LEASE = 120.0  # seconds; paying has less patience than that
+LOOKED_BACK = 50  # syncs of a node, for one that left something before another did
 
 
 def node_owes(*, sync: Sync, detail: str) -> None:
@@ -44,10 +47,13 @@ def node_owes(*, sync: Sync, detail: str) -> None:
 def owed_pay(*, node: Node) -> bool:
     """Put back, or confirm, what a broken run left on the node; whether nothing is owed any more.
 
-    False while a run of the node is at work (it pays first itself), while another pays, or while the node refuses.
+    False while a run of the node is at work (it pays first itself), while another pays, while the node refuses, and
+    while it is off.
     """
     if not Node.objects.filter(pk=node.pk, owed__isnull=False).exists():
         return True
+    if not Node.objects.filter(pk=node.pk, enabled=True).exists():
+        return False
     with _alone(node) as alone:
         if not alone:
             return False
@@ -61,19 +67,63 @@ def owed_pay(*, node: Node) -> bool:
 
 
 def debt_paid(node: Node, client: NodeClient, note: Callable[[str], None]) -> bool:
-    """The same for a caller who holds the node: its run, or whoever took the lease. `note` tells each step."""
-    sync = node.owed
-    if sync is None:
-        return True
-    sync.node = node
-    held = left_settled(client=client, sync=sync, note=note)
-    if held:
-        node_state_set(node=node, state=NodeState.HALF, detail=held)
-        return False
-    Node.objects.filter(pk=node.pk, owed=sync).update(owed=None, check_after=None, compared="")
-    node.owed = None
-    node_state_set(node=node, state=NodeState.UNKNOWN, detail=f"What run #{sync.run_number} left was put right.")
+    """The same for a caller who holds the node: its run, or whoever took the lease. `note` tells each step.
+
+    Where several runs left something, the last one's is put back first. Nothing is written to another address than
+    the one that it was left at.
+    """
+    while (sync := node.owed) is not None:
+        sync.node = node
+        held = _elsewhere(sync, node) or left_settled(client=client, sync=sync, note=note)
+        if held:
+            node_state_set(node=node, state=NodeState.HALF, detail=held)
+            return False
+        _let_go(node, sync)
+        node_state_set(node=node, state=NodeState.UNKNOWN, detail=f"What run #{sync.run_number} left was put right.")
     return True
+
+
+def debts_settled(*, node: Node, by: Sync) -> None:
+    """`by` has just given the node all of its configuration: what runs left of that before is of no account any more.
+
+    What `by` did not look at, such as another configuration group, or variables, stays owed.
+    """
+    while (sync := node.owed) is not None:
+        same_place = sync.node_url in {"", node.url}
+        if same_place and not _covers(by, sync):
+            return
+        if same_place:
+            journal_mark(sync, "done")
+        _let_go(node, sync)
+
+
+def _elsewhere(sync: Sync, node: Node) -> str:
+    """What stands in the way of paying: the node behind the address is not the one that has it, or may not be."""
+    if sync.node_url in {"", node.url}:
+        return ""
+    return (
+        f"Run #{sync.run_number} left something half done at {sync.node_url}, and the node's URL is another now. "
+        "Set it back to have that put right; a sync makes the node at the new URL whole."
+    )
+
+
+def _covers(by: Sync, sync: Sync) -> bool:
+    if Rules.from_json(by.rules).config_group != Rules.from_json(sync.rules).config_group:
+        return False
+    variables = any(entry["what"] == "variables" for entry in journal_open(sync))
+    return not variables or (by.before is not None and configuration_of(by.before).variables is not None)
+
+
+def _let_go(node: Node, sync: Sync) -> None:
+    """That sync owes nothing any more; an older one of the node may still do so."""
+    older = None
+    rows = Sync.objects.filter(node=node.pk, pk__lt=sync.pk, node_url=sync.node_url).exclude(journal=[])
+    for row in rows.order_by("-pk")[:LOOKED_BACK]:
+        if journal_open(row):
+            older = row
+            break
+    Node.objects.filter(pk=node.pk, owed=sync).update(owed=older, check_after=None, compared="")
+    node.owed = older
 
 
 def payer_at_work(node: Node) -> bool:

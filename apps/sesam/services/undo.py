@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from django.db import DatabaseError
 from django.utils import timezone
 
 from apps.sesam.errors import NodeError, NodeFault, NodeRefused
@@ -20,10 +21,10 @@ from apps.sesam.storage import configuration_keep, configuration_of
 from apps.sesam.words import some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from apps.sesam.client import NodeClient
-    from apps.sesam.configuration import Configuration, Entity
+    from apps.sesam.configuration import Entity
     from apps.sesam.models import Sync
 
     Note = Callable[[str], None]
@@ -34,11 +35,10 @@ PASSES = 2  # a configuration may be refused until the variables that it names a
 def sync_undo(*, client: NodeClient, sync: Sync, note: Note) -> str:
     """Put back everything that the journal has open; empty when that is done, else what the node still holds.
 
-    Never raises for what the node does: what could not be put back is marked as owed.
+    Only what the sync itself wrote: whatever else somebody has changed since then, stays as it is. Never raises for
+    what the node does: what could not be put back is marked as owed.
     """
-    assert sync.before is not None
-    back = _Back(client, configuration_of(sync.before), _rules(sync).config_group, note)
-    wrong: dict[str, NodeError] = {}
+    back, wrong = _Back(client, sync, note), dict[str, NodeError]()
     for _ in range(PASSES):
         wrong = {}
         for entry in journal_open(sync):
@@ -48,48 +48,29 @@ def sync_undo(*, client: NodeClient, sync: Sync, note: Note) -> str:
                 note(f"Undo of {entry['what']}: {error}")
                 wrong[entry["what"]] = error
             else:
-                journal_mark(sync, "undone", entry["what"])
+                _marked(sync, "undone", entry["what"], note)
         if not any(isinstance(error, NodeRefused) for error in wrong.values()):
             break
     if not wrong:
         return ""
-    journal_mark(sync, "owed")
+    _marked(sync, "owed", "", note)
     return f"{_holds(sync, list(wrong))} {next(iter(wrong.values()))}"
 
 
 def left_settled(*, client: NodeClient, sync: Sync, note: Note) -> str:
     """For whoever comes after the run: confirm its writes if the node has them all, else put them back.
 
-    Empty when that is done, else what the node still holds. What the node has is kept as a snapshot
-    where that is neither the one nor the other. Raises NodeError when the node cannot be read.
+    Empty when that is done, else what the node still holds. Raises NodeError when the node cannot be read.
     """
     if not journal_open(sync):
         return ""
-    assert sync.before is not None
-    assert sync.wanted is not None
-    before, rules = configuration_of(sync.before), _rules(sync)
-    wanted = plan_made(before, configuration_of(sync.wanted), rules).result
-    now = _read(client, rules.config_group, variables=before.variables is not None)
-    if is_there(now, wanted):
+    if _Back(client, sync, note).has_arrived():
         note(f"The node has everything that run #{sync.run_number} wrote: it is confirmed.")
         journal_mark(sync, "done")
         _confirmed(sync)
         return ""
-    is_known = entities_same(now.entities, before.entities) or entities_same(now.entities, wanted.entities)
-    if not is_known and any(entry["what"] == "configuration" for entry in journal_open(sync)):
-        _kept_aside(sync, now, note)
     note(f"Putting back what run #{sync.run_number} left half done.")
     return sync_undo(client=client, sync=sync, note=note)
-
-
-def is_there(now: Configuration, wanted: Configuration) -> bool:
-    """Whether the node has what is wanted, in everything that is compared."""
-    variables = wanted.variables is None or now.variables is None or same(dict(now.variables), dict(wanted.variables))
-    return variables and entities_same(now.entities, wanted.entities)
-
-
-def entities_same(one: Mapping[str, Entity], other: Mapping[str, Entity]) -> bool:
-    return one.keys() == other.keys() and not entities_differing(one, other)
 
 
 def entities_differing(one: Mapping[str, Entity], other: Mapping[str, Entity]) -> list[str]:
@@ -101,14 +82,31 @@ def entities_differing(one: Mapping[str, Entity], other: Mapping[str, Entity]) -
     return sorted(differing)
 
 
-@dataclass(frozen=True)
 class _Back:
-    """One undo: to `before`, of which `group` is the configuration group."""
+    """One undo: what the sync changed, from what it `wanted` to what was there `before`."""
 
-    client: NodeClient
-    before: Configuration
-    group: str
-    note: Note
+    def __init__(self, client: NodeClient, sync: Sync, note: Note) -> None:
+        assert sync.before is not None
+        assert sync.wanted is not None
+        self._client, self._sync, self._note = client, sync, note
+        rules = Rules.from_json(sync.rules)
+        self._group = rules.config_group
+        self._before = configuration_of(sync.before)
+        self._wanted = plan_made(self._before, configuration_of(sync.wanted), rules).result
+        self._changed = entities_differing(self._before.entities, self._wanted.entities)
+        self._variables_changed = _differing(self._before.variables or {}, self._wanted.variables or {})
+        self._is_aside = False
+
+    def has_arrived(self) -> bool:
+        """Whether the node has all that the sync wrote. Raises NodeError."""
+        if _apart(self._entities(), self._wanted.entities, self._changed):
+            return False
+        if self._variables_changed:
+            wanted = self._wanted.variables or {}
+            if set(_differing(self._client.variables(), wanted)).intersection(self._variables_changed):
+                return False
+        new = [name for entry in journal_open(self._sync) for name in entry.get("names", ())]
+        return not new or self._client.secrets().issuperset(new)
 
     def put(self, entry: dict[str, Any]) -> None:
         """What this entry of the journal wrote. Raises NodeError."""
@@ -117,49 +115,100 @@ class _Back:
         )
 
     def _configuration(self, _entry: dict[str, Any]) -> None:
-        if self._configuration_there() is Found.ARRIVED:
-            self.note("Configuration: the node has what it had before.")
+        now, before = self._entities(), self._before.entities
+        back = _apart(now, before, self._changed)
+        if not back:
+            self._note("Configuration: the node has what it had before.")
             return
-        entities = self.before.entities.values()
-        self.note(f"Configuration: putting back {len(entities)} entities.")
-        send = partial(self.client.configuration_put, entities, group=self.group)
-        written(send, self._configuration_there, self.note)
+        if others := [name for name in back if _apart(now, self._wanted.entities, [name])]:
+            self._keep_aside(f"{len(others)} entities ({some(others)})")
+        kept = {name: entity for name, entity in now.items() if name not in self._changed}
+        stays = entities_differing(kept, {name: one for name, one in before.items() if name not in self._changed})
+        if stays:
+            self._note(f"Configuration: {len(stays)} entities were changed by someone else, and stay ({some(stays)}).")
+        entities = [*kept.values(), *(before[name] for name in self._changed if name in before)]
+        self._note(f"Configuration: putting back {len(back)} of {len(entities)} entities.")
+        send = partial(self._client.configuration_put, entities, group=self._group)
+        written(send, self._configuration_there, self._note)
         if self._configuration_there() is not Found.ARRIVED:
             raise NodeFault("The configuration that was put back does not read back as it was sent.")
-        self.note("Configuration: put back, and read back.")
+        self._note("Configuration: put back, and read back.")
 
     def _configuration_there(self) -> Found:
-        now = self.client.configuration(group=self.group).configuration
-        return Found.ARRIVED if entities_same(now.entities, self.before.entities) else Found.AS_BEFORE
+        apart = _apart(self._entities(), self._before.entities, self._changed)
+        return Found.AS_BEFORE if apart else Found.ARRIVED
+
+    def _entities(self) -> Mapping[str, Entity]:
+        return self._client.configuration(group=self._group).configuration.entities
 
     def _variables(self, _entry: dict[str, Any]) -> None:
-        if self._variables_there() is Found.ARRIVED:
-            self.note("Variables: the node has what it had before.")
+        now, before = self._client.variables(), dict(self._before.variables or {})
+        back = set(_differing(now, before)).intersection(self._variables_changed)
+        if not back:
+            self._note("Variables: the node has what it had before.")
             return
-        variables = dict(self.before.variables or {})
-        written(partial(self.client.variables_put, variables), self._variables_there, self.note)
+        if others := sorted(back.intersection(_differing(now, self._wanted.variables or {}))):
+            self._keep_aside(f"{len(others)} variables ({some(others)})")
+        changed = set(self._variables_changed)
+        variables = {name: value for name, value in now.items() if name not in changed}
+        variables |= {name: value for name, value in before.items() if name in changed}
+        written(partial(self._client.variables_put, variables), self._variables_there, self._note)
         if self._variables_there() is not Found.ARRIVED:
             raise NodeFault("The variables that were put back do not read back as they were sent.")
-        self.note(f"Variables: {len(variables)} put back, and read back.")
+        self._note(f"Variables: {len(back)} of {len(variables)} put back, and read back.")
 
     def _variables_there(self) -> Found:
-        there = same(self.client.variables(), dict(self.before.variables or {}))
-        return Found.ARRIVED if there else Found.AS_BEFORE
+        apart = _differing(self._client.variables(), self._before.variables or {})
+        return Found.AS_BEFORE if set(apart).intersection(self._variables_changed) else Found.ARRIVED
 
     def _secrets(self, entry: dict[str, Any]) -> None:
         new, overwritten = entry.get("names", []), entry.get("overwritten", [])
-        for name in sorted(self.client.secrets().intersection(new)):
-            written(partial(self.client.secret_delete, name), partial(self._secret_gone, name), self.note)
+        for name in sorted(self._client.secrets().intersection(new)):
+            written(partial(self._client.secret_delete, name), partial(self._secret_gone, name), self._note)
         if new:
-            self.note(f"Secrets: {len(new)} that it did not have before are deleted: {some(new, 20)}.")
+            self._note(f"Secrets: {len(new)} that it did not have before are deleted: {some(new, 20)}.")
         if overwritten:
             text = (
                 f"Secrets: {len(overwritten)} may have new values, which cannot be put back: {some(overwritten, 20)}."
             )
-            self.note(text)
+            self._note(text)
 
     def _secret_gone(self, name: str) -> Found:
-        return Found.AS_BEFORE if name in self.client.secrets() else Found.ARRIVED
+        return Found.AS_BEFORE if name in self._client.secrets() else Found.ARRIVED
+
+    def _keep_aside(self, what: str) -> None:
+        """What somebody else made of what the sync wrote: to be found again, since it is about to be overwritten."""
+        node = self._sync.node
+        if node is None or self._is_aside:
+            return
+        now = self._client.configuration(group=self._group).configuration
+        if self._before.variables is not None:
+            now = replace(now, variables=self._client.variables())
+        kept = snapshot_take(node=node, sync=self._sync, content=configuration_keep(now), configuration=now)
+        self._is_aside = True
+        self._note(f"Someone has changed {what} meanwhile; what the node has now is kept as a snapshot ({kept}).")
+
+
+def _apart(now: Mapping[str, Entity], then: Mapping[str, Entity], names: Iterable[str]) -> list[str]:
+    """Of these ids, those that differ."""
+    chosen = set(names)
+    one, other = ({name: side[name] for name in chosen & side.keys()} for side in (now, then))
+    return entities_differing(one, other)
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names that only one has, or whose values differ."""
+    differing = set(one.keys() ^ other.keys())
+    differing |= {name for name in one.keys() & other.keys() if not same(one[name], other[name])}
+    return sorted(differing)
+
+
+def _marked(sync: Sync, state: str, what: str, note: Note) -> None:
+    """In the journal. What could not be kept there, the end of the run finds open, and looks at the node again."""
+    try:
+        journal_mark(sync, state, *([what] if what else []))
+    except DatabaseError as error:
+        note(f"The journal could not be kept ({type(error).__name__}); putting back goes on.")
 
 
 def _holds(sync: Sync, owed: list[str]) -> str:
@@ -169,22 +218,6 @@ def _holds(sync: Sync, owed: list[str]) -> str:
     return f"The node may hold {new}" + (f"; its {' and '.join(old)} are as before." if old else ".")
 
 
-def _read(client: NodeClient, group: str, *, variables: bool) -> Configuration:
-    found = client.configuration(group=group).configuration
-    return replace(found, variables=client.variables()) if variables else found
-
-
-def _kept_aside(sync: Sync, now: Configuration, note: Note) -> None:
-    if sync.node is None:
-        return
-    kept = snapshot_take(node=sync.node, sync=sync, content=configuration_keep(now), configuration=now)
-    note(f"Someone has changed the node meanwhile; what it has now is kept as a snapshot ({kept}).")
-
-
 def _confirmed(sync: Sync) -> None:
     if sync.action == SyncAction.SYNC and sync.node is not None:
         Node.objects.filter(pk=sync.node.pk).update(applied_commit=sync.commit, applied_at=timezone.now())
-
-
-def _rules(sync: Sync) -> Rules:
-    return Rules.from_json(sync.rules)
