@@ -74,6 +74,7 @@ async def _watched(bench: Installation) -> tuple[int, list[float]]:
         seen: list[float] = []
         async with websockets.connect(address, additional_headers=headers, max_size=None, compression=None) as socket:
             async for message in socket:
+                assert isinstance(message, str)
                 now = time.time()
                 if message.startswith('{"type":"caught_up"'):
                     caught_up.append(now)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
-from bench import tree
+from bench import sesam_live, tree
 from bench.installation import MANAGE, seconds, settle_down
 from bench.sesam_site import EXTRAS, JWT, PIPES, SYSTEMS, Site, site
 
@@ -31,7 +31,9 @@ def measure(table: Table) -> None:
         table.head(f"A Sesam node with {PIPES} pipes and {SYSTEMS} systems, real Git over file://")
         _checks(table, bench)
         _plan(table, bench)
-        _many(table, bench)
+        small = _small(bench)
+        _many(table, bench, small)
+        sesam_live.measure(table, bench, small)
         _sync(table, bench)
         _expansion(table, bench)
 
@@ -78,13 +80,18 @@ def _plan(table: Table, bench: Site) -> None:
     table.figure("peak memory of the planning process", found["peak"], MEMORY, "MB")
 
 
-def _many(table: Table, bench: Site) -> None:
+def _small(bench: Site) -> Path:
+    """A working copy with one pipe."""
     small = bench.code.with_name("small")
     small.mkdir()
     (small / "node" / "pipes").mkdir(parents=True)
     (small / "node" / "pipes" / "a.conf.json").write_text(json.dumps({"_id": "a", "type": "pipe"}))
     tree.git(small, "init", "-q", "-b", "main")
     tree.commit(small, "First commit")
+    return small
+
+
+def _many(table: Table, bench: Site, small: Path) -> None:
     for words, url, own in (
         ("with ETags, each with a repository of its own", bench.tagging, "1"),
         ("without ETags, each with a repository of its own", bench.plain, "1"),

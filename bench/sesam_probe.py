@@ -75,18 +75,10 @@ def many(url: str, folder: str, own: str) -> Measures:
     """A full round of `NODES` nodes; `own`: with a repository each, else all on one."""
     from django.utils import timezone
 
-    from apps.repos.models import Repository
     from apps.sesam.models import Node
     from apps.sesam.services.check import nodes_check
-    from bench.sesam_site import JWT
 
-    big = Repository.objects.get(name="conf")
-    repositories = _repositories(Path(folder)) if int(own) else [big] * NODES
-    Node.objects.filter(name__startswith="many-").delete()
-    for number, repository in enumerate(repositories):
-        Node.objects.create(
-            name=f"many-{number}", url=url, jwt=JWT, repository=repository, sync_root="node", interval=60
-        )
+    rows(url, folder, own)
     ids = list(Node.objects.filter(name__startswith="many-").values_list("pk", flat=True))
 
     def once() -> None:
@@ -102,6 +94,44 @@ def many(url: str, folder: str, own: str) -> Measures:
         found.append(_timed(once))
     states = sorted(set(Node.objects.filter(pk__in=ids).values_list("state", flat=True)))
     return _summary(found) | {"states": states, "peak": compared, "nodes": len(ids)}
+
+
+def rows(url: str, folder: str, own: str) -> Measures:
+    """`NODES` nodes that are watched each minute; `own`: with a repository each, else all on one."""
+    from apps.repos.models import Repository
+    from apps.sesam.models import Node
+    from bench.sesam_site import JWT
+
+    big = Repository.objects.get(name="conf")
+    repositories = _repositories(Path(folder)) if int(own) else [big] * NODES
+    Node.objects.filter(name__startswith="many-").delete()
+    for number, repository in enumerate(repositories):
+        Node.objects.create(
+            name=f"many-{number}", url=url, jwt=JWT, repository=repository, sync_root="node", interval=60
+        )
+    return {}
+
+
+def looked(seconds: str) -> Measures:
+    """How many of them were looked at in the last `seconds`; 0: how many are due now."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from apps.sesam.models import Node
+
+    nodes, now = Node.objects.filter(name__startswith="many-"), timezone.now()
+    counted = nodes.filter(checked_at__gte=now - timedelta(seconds=float(seconds)))
+    looks = counted if float(seconds) else nodes.filter(check_after__lte=now)
+    return {"nodes": nodes.count(), "looks": looks.count()}
+
+
+def unwatch() -> Measures:
+    """None of them is looked at by itself any more."""
+    from apps.sesam.models import Node
+
+    Node.objects.update(interval=None, check_after=None)
+    return {}
 
 
 def expansion(rounds: str) -> Measures:
@@ -159,6 +189,7 @@ def _summary(found: list[tuple[float, float]]) -> Measures:
 
 PROBES: dict[str, Callable[..., Measures]] = {
     "setup": setup, "checks": checks, "plan": plan, "many": many, "expansion": expansion,
+    "rows": rows, "looked": looked, "unwatch": unwatch,
 }  # fmt: skip
 
 if __name__ == "__main__":
