@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from apps.access.errors import InputError
 from apps.sesam.env_text import SYSTEM_ID, env_read
-from apps.sesam.env_work import Imported, Work, https_url, is_true, name_of
+from apps.sesam.env_work import Imported, Work, address, https_url, is_true, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +45,7 @@ def env_import(
 
 def _watcher(work: Work, name: str, repository_url: str) -> None:
     url = _node_url(work, work.text("SESAM_API_URL", f"http://{INSIDE}:9042/api"))
-    name = name or name_of((urlsplit(url).hostname or "").partition(".")[0])
+    name = name or name_of((address(url).hostname or "").partition(".")[0])
     files = [work.text("VARIABLES_FILE_PATH")] if work.has("VARIABLES_FILE_PATH") else []
     store = _store(work)
     checked = [what for what, wanted in (("variables", files), ("secrets", store)) if wanted]
@@ -74,8 +73,10 @@ def _watched(work: Work, repository_url: str) -> str:
     """The repository of the watching tool, by a deploy key, or with a user name by a token over HTTPS."""
     token = work.take("DEPLOY_TOKEN")
     username = work.text("GIT_USERNAME")
-    url = work.text("GIT_REPO") or repository_url or _url_to_fill_in(work)
-    is_key = "PRIVATE KEY" in str(token) or (not username and not url.startswith("http"))
+    named = work.text("GIT_REPO") or repository_url
+    # A token alone was always a deploy key; the address it belongs to may not be told.
+    is_key = "PRIVATE KEY" in str(token) or (not username and (bool(token) if not named else named[:4] != "http"))
+    url = named or _url_to_fill_in(work, "git@" if is_key else "https://")
     repository = _repository_name(url)
     if is_key:
         key = f"{repository}-deploy-key"
@@ -124,7 +125,9 @@ def _deployer(work: Work, name: str, repository_url: str) -> None:
     )
     _unknown_keys(work, "MASTER_NODE", master, {"URL", "JWT", "UPLOAD_VARIABLES", "UPLOAD_SECRETS", "CONFIG_GROUP"})
     for extra, values in work.mapping("EXTRA_NODES").items():
-        _extra(work, name, extra, values if isinstance(values, dict) else {})
+        if not isinstance(values, dict):
+            raise InputError(f"EXTRA_NODES {extra} must be a JSON object.", work.file)
+        _extra(work, name, extra, values)
     _habits(work)
 
 
@@ -166,6 +169,7 @@ _EXTRA_KEYS = {"PROXY_NODE", *(f"EXTRA_NODE_{key}" for key in (
 def _master_access(work: Work, master: Mapping[str, Any], name: str) -> dict[str, Any]:
     url = work.plain("MASTER_NODE's URL", master.get("URL"), f"{NOWHERE}")
     url = url if "://" in url else f"https://{url}"
+    address(url)
     url = url.rstrip("/") if url.rstrip("/").endswith("/api") else f"{url.rstrip('/')}/api"
     if NOWHERE in url:
         work.note("fill in the node's url: MASTER_NODE has none.")
@@ -219,15 +223,15 @@ def _store(work: Work) -> str:
 
 
 def _node_url(work: Work, url: str) -> str:
-    if urlsplit(url).hostname != INSIDE:
+    if address(url).hostname != INSIDE:
         return url
     work.note(f"fill in the node's url as the panel reaches it: {url} is known inside the node only.")
     return f"https://{NOWHERE}/api"
 
 
-def _url_to_fill_in(work: Work) -> str:
+def _url_to_fill_in(work: Work, head: str = "https://") -> str:
     work.note("fill in the repository's url (or name it with --repository-url): the variables do not say it.")
-    return f"https://{NOWHERE}/conf.git"
+    return f"{head}{NOWHERE}{':' if head == 'git@' else '/'}conf.git"
 
 
 def _branch(work: Work) -> str:

@@ -28,6 +28,8 @@ def env_read(text: str, file: str) -> dict[str, Any]:
     A system's own id comes as `_id`.
     """
     text = text.lstrip("\ufeff")
+    if "\0" in text:
+        raise InputError("is not a text file: it has NUL bytes.", file)
     if text.lstrip().startswith("{"):
         return _of_system(json_lenient(text, file))
     return _Lines(text, file).read()

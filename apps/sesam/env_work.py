@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
@@ -61,13 +61,21 @@ class Work:
         return self.plain(name, self.take(name), default)
 
     def plain(self, what: str, value: Any, default: str = "") -> str:
-        said = "" if value is None else str(value).strip()
+        said = self._said(what, value)
         if said and _OPEN.search(said):
             self.note(f"{what} is {said}: fill in what that stands for.")
             return default
         if "<" in said:
             self.note(f"{what} is {said}: fill in the words in angle brackets.")
         return re.sub(r"[<>]", "", said) or default
+
+    def _said(self, what: str, value: Any) -> str:
+        if isinstance(value, dict | list):
+            raise InputError(f"{what} must be one value, not {'an object' if isinstance(value, dict) else 'a list'}.")
+        said = "" if value is None else str(value).strip()
+        if "\0" in said:
+            raise InputError(f"{what} has a NUL byte.")
+        return said
 
     def flag(self, name: str) -> bool:
         return is_true(self.take(name))
@@ -82,7 +90,7 @@ class Work:
 
     def secret(self, key: str, file: str, value: Any, what: str) -> dict[str, str]:
         """`{key: value}` where it is known and may be shown, else the name of a file to put it into."""
-        said = "" if value is None else str(value).strip()
+        said = self._said(what, value)
         is_open = not said or bool(_OPEN.search(said))
         if self.with_secrets and not is_open:
             return {key: said if "\n" not in said else f"{said}\n"}
@@ -115,12 +123,25 @@ def name_of(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "fill-in"
 
 
+def address(url: str) -> SplitResult:
+    """Its parts. Raises InputError for what cannot be an address."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, parts.hostname  # they are read, and refused, only when asked for
+    except ValueError:
+        raise InputError(f"{url[:200]!r} cannot be an address.") from None
+    return parts
+
+
 def https_url(url: str) -> str:
-    """The same repository by HTTPS: from `git@host:path`, `ssh://…`, or a host's name without a scheme."""
+    """The same repository by HTTPS: from `git@host:path`, `ssh://…`, or a host's name without a scheme.
+
+    Raises InputError for what cannot be an address.
+    """
     scp = re.fullmatch(r"(?:[\w.-]+@)?([\w.-]+):(?!//)(.+)", url)
     if scp:
         return f"https://{scp[1]}/{scp[2].lstrip('/')}"
-    parts = urlsplit(url if "://" in url else f"https://{url}")
+    parts = address(url if "://" in url else f"https://{url}")
     port = f":{parts.port}" if parts.scheme == "https" and parts.port else ""
     return f"https://{parts.hostname}{port}{parts.path}"
 

@@ -265,6 +265,16 @@ def test_spellings_of_one_variable(line: str, value: Any) -> None:
         ("A=1", "no GIT_REPO and no MASTER_NODE"),
         ("NODE_FOLDER=x\nMASTER_NODE=[1]", "MASTER_NODE must be a JSON object"),
         ("", "no GIT_REPO"),
+        ("GIT_REPO=a\0b", "NUL"),
+        ('{"GIT_REPO": "a\\u0000b"}', "GIT_REPO has a NUL byte"),
+        ('{"GIT_REPO": {"a": 1}}', "GIT_REPO must be one value, not an object"),
+        ('{"MASTER_NODE": {"URL": [1, 2]}}', "MASTER_NODE's URL must be one value, not a list"),
+        ('{"MASTER_NODE": {"JWT": {}}}', "MASTER_NODE's JWT must be one value"),
+        ('{"MASTER_NODE": {"URL": "x:y:z]"}}', "cannot be an address"),
+        ('{"MASTER_NODE": {}, "EXTRA_NODES": {"a": 5}}', "EXTRA_NODES a must be a JSON object"),
+        ('{"MASTER_NODE": {}, "EXTRA_NODES": {"a": {"EXTRA_NODE_GIT_URL": "http://[bad"}}}', "cannot be an address"),
+        ("SESAM_API_URL=http://[bad/api", "'http://[bad/api' cannot be an address"),
+        ("SESAM_API_URL=http://node:port/api", "cannot be an address"),
     ],
 )
 def test_what_cannot_be_understood_is_told_with_its_line(text: str, said: str) -> None:
@@ -292,6 +302,43 @@ def test_addresses_become_https(url: str, https: str) -> None:
 def test_junk_is_never_a_traceback(text: str) -> None:
     with suppress(InputError):
         env_import(f"GIT_REPO=https://g.example/a.git\n{text}", file="old.env").as_yaml()
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["", "x", "[", "h://[a", "$ENV(a)", "a:b:c", "\0", "/"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "URL", ""]), inner, max_size=2),
+    max_leaves=3,
+)
+NAMES = [
+    "GIT_REPO",
+    "SESAM_API_URL",
+    "MASTER_NODE",
+    "EXTRA_NODES",
+    "BRANCH",
+    "AUTODEPLOYER_PATH",
+    "DEPLOY_TOKEN",
+    "TAG",
+]
+EXTRA = st.fixed_dictionaries({}, optional={f"EXTRA_NODE_GIT_{name}": VALUES for name in ("URL", "BRANCH", "TOKEN")})
+MASTER = st.fixed_dictionaries({}, optional=dict.fromkeys(("URL", "JWT", "CONFIG_GROUP"), VALUES))
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES), st.none() | MASTER, st.none() | EXTRA)
+def test_json_of_any_shape_is_never_a_traceback(values: dict[str, Any], master: Any, extra: Any) -> None:
+    given = values | ({"MASTER_NODE": master} if master else {}) | ({"EXTRA_NODES": {"e": extra}} if extra else {})
+    with suppress(InputError):
+        env_import(json.dumps(given), file="old.json").as_yaml()
+
+
+def test_a_token_without_a_user_is_a_deploy_key_wherever_its_repository_is() -> None:
+    read, _ = taken('{"environment": {"GIT_REPO": "$ENV(git_repo)", "DEPLOY_TOKEN": "$SECRET(deploy-token)"}}')
+    assert read["repositories"] == [
+        {"name": "conf", "url": "git@fill-in.example:conf.git", "ssh_key": "conf-deploy-key"}
+    ]
 
 
 @settings(max_examples=40)
