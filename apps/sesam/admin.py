@@ -73,8 +73,9 @@ class NodeAdmin(FollowerAdmin):
             {
                 "fields": ("url", "jwt", "verify_tls", "ca_bundle"),
                 "description": "A node at another address, or whose certificate is trusted for other reasons, may be "
-                "another node: its token is asked for anew, so that nobody sends it elsewhere. A certificate of your own authority goes into the CA bundle; not to verify TLS "
-                "lets anyone between the panel and the node read and change everything.",
+                "another node: its token is asked for anew, so that nobody sends it elsewhere. A certificate of your "
+                "own authority goes into the CA bundle; not to verify TLS lets anyone between the panel and the node "
+                "read and change everything.",
             },
         ),
         (

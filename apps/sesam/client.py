@@ -13,14 +13,14 @@ import logging
 import time
 from http.client import IncompleteRead
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
-from apps.access.errors import InputError
+from apps.sesam.address import Hidden, api_address, token_cleaned
 from apps.sesam.archive import LIMIT_BYTES, Archive, BadArchive, archive_made, files_digest, list_files, list_made
 from apps.sesam.client_answers import READ_BACK, Answer, Call, Failure, broken_off, failure_of, untrusted
 from apps.sesam.client_wire import POOLS, Watch, distrust, reason, tls_context
@@ -70,6 +70,7 @@ class NodeClient:
         self.address = api_address(url)
         self.patience = patience or Patience()
         self._token = token_cleaned(jwt)
+        self._hidden = Hidden(self._token)
         self._reading: Watch | None = None
         self._pause = pause or _sleep
         self._adapter = _Adapter(tls_context(ca_bundle.strip(), verify_tls))
@@ -154,7 +155,8 @@ class NodeClient:
         return self._ask(call, self._names)
 
     def secrets_add(self, secrets: Mapping[str, str]) -> None:
-        """Add these, or give them new values; the others stay."""
+        """Add these, or give them new values; the others stay. No refusal repeats them, this one's or a later one's."""
+        self._hidden.add(*secrets.values())
         self._ask(_write("POST", "/secrets", "sending secrets", secrets), _nothing)
 
     def secret_delete(self, name: str) -> None:
@@ -284,8 +286,8 @@ class NodeClient:
             if watch.expired or (call.changes and not _says_its_end(response)):
                 raise IncompleteRead(body)  # what was cut off may look complete
         if response.status_code >= 300:
-            body = body.replace(self._token.encode(), b"...")
-        headers = {name.lower(): value for name, value in response.headers.items()}
+            body = self._hidden.left_out(body)
+        headers = {name.lower(): self._hidden.left_out_of(value) for name, value in response.headers.items()}
         return Answer(status=response.status_code, headers=headers, body=body)
 
     @property
@@ -336,27 +338,6 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to add: requests would put its own bundle of authorities beside the context's."""
-
-
-def api_address(url: str) -> str:
-    """The API's address: “/api” is added where it was left out. Raises InputError."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in POOLS or not parts.hostname or parts.query or parts.fragment:
-        raise InputError("The node's address must look like https://dev.example/api.", "API URL")
-    if parts.username is not None or parts.password is not None:
-        raise InputError("The node's address must not hold a user name or password.", "API URL")
-    address = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-    return address if address.endswith("/api") else f"{address}/api"
-
-
-def token_cleaned(jwt: str) -> str:
-    """A token as people paste it: with quotes, or with “bearer” before it. Raises InputError, without the token."""
-    token = jwt.strip().strip("\"'").strip()
-    if token[:7].lower() == "bearer ":
-        token = token[7:].strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise InputError("The node's token is empty, or holds what no token has: enter the JWT again.", "JWT")
-    return token
 
 
 def _config_path(group: str) -> str:

@@ -23,6 +23,7 @@ from apps.sesam.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+MOST_ERRORS = 200  # of a refused configuration that are told
 LONGEST_QUOTE = 300  # characters of a node's own words in a sentence of ours
 READ_BACK = "Nothing is certain but what the node itself says now: it is read back."
 
@@ -99,7 +100,7 @@ def _refusal(call: Call, answer: Answer, address: str) -> NodeError:
         remedy = "It may only read: enter a JWT that may change the node." if call.changes else "Enter another JWT."
         return NodeForbidden(f"The token is not allowed to do this at {address} (403): {call.what}.", remedy)
     if 300 <= status < 400:
-        where = urlsplit(answer.headers.get("location", "")).netloc or "another address"
+        where = _host(answer.headers.get("location", "")) or "another address"
         return NodeRefused(
             f"{address} sends on to {where} ({status}), which is not followed.", "Correct the node's URL."
         )
@@ -114,7 +115,7 @@ def _refusal(call: Call, answer: Answer, address: str) -> NodeError:
 
 
 def validation_errors(body: bytes) -> list[tuple[str, str, str, tuple[str, ...]]]:
-    """(entity id, level, message, elements) as the node said it; empty where it said nothing of that shape."""
+    """(entity id, level, message, elements) as the node said it, in bounds; empty where nothing had that shape."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
@@ -122,12 +123,27 @@ def validation_errors(body: bytes) -> list[tuple[str, str, str, tuple[str, ...]]
     found = []
     for one in _dicts(said.get("validation_errors") if isinstance(said, dict) else None):
         posted = one.get("posted-config")
-        name = str(posted.get("_id") or "") if isinstance(posted, dict) else ""
+        name = _short(posted.get("_id") or "") if isinstance(posted, dict) else ""
         for error in _dicts(one.get("config-errors")):
             elements = error.get("elements")
-            named = tuple(map(str, elements)) if isinstance(elements, list) else ()
-            found.append((name, str(error.get("level") or "error"), str(error.get("msg") or "no reason given"), named))
+            named = tuple(map(_short, elements[:20])) if isinstance(elements, list) else ()
+            told = _short(error.get("level") or "error", 40), _short(error.get("msg") or "no reason given", 1000)
+            found.append((name, *told, named))
+            if len(found) >= MOST_ERRORS:
+                return found
     return found
+
+
+def _short(value: Any, most: int = LONGEST_QUOTE) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "")[:LONGEST_QUOTE]
+    except ValueError:
+        return ""
 
 
 def _dicts(value: Any) -> Iterable[dict[str, Any]]:

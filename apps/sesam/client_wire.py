@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import socket
 import ssl
 import threading
@@ -79,6 +80,24 @@ def _cut(handle: socket.socket | None) -> None:
             handle.shutdown(socket.SHUT_RDWR)
 
 
+class KeptFrom(OSError):
+    """The address is one at which no node or store is, but what a machine's own secrets can be asked of."""
+
+
+# Where clouds answer their own machines, beside the link-local addresses.
+_MACHINES_OWN = {"fd00:ec2::254", "100.100.100.200", "168.63.129.16"}
+
+
+def _is_machines_own(connection: socket.socket) -> bool:
+    """Asked of the connection itself: names can mean another address each time. Nothing was sent yet."""
+    try:
+        address = ipaddress.ip_address(connection.getpeername()[0].partition("%")[0])
+    except OSError:  # gone again already
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_link_local or str(address) in _MACHINES_OWN
+
+
 class _Watched(HTTPConnection):
     """Tells the watch when there is a connection, and when something is sent over it."""
 
@@ -86,6 +105,9 @@ class _Watched(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
+        if _is_machines_own(connection):
+            connection.close()
+            raise KeptFrom
         # TLS takes the descriptor over; a second one for the same connection can cut it during the handshake too.
         self._handle = connection.dup()
         if watch := _WATCH.get():
@@ -179,6 +201,7 @@ def distrust(error: BaseException) -> str:
 
 _HOPELESS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"}
 _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((KeptFrom,), "that address is for the machine's own network, and never asked"),
     ((ConnectionRefusedError,), "the connection was refused"),
     ((socket.gaierror,), "its name is not known"),
     ((http.client.IncompleteRead,), "the answer ended in the middle"),

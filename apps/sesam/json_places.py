@@ -50,7 +50,7 @@ def _fault(word: str, seen: list[set[str]], *, is_key: bool) -> str:
 
 def _key_fault(key: str, seen: list[set[str]]) -> str:
     if key in seen[-1]:
-        return f"The key “{shown(key)}” is there twice."
+        return f"The key “{shown(key[:200])}” is there twice."
     seen[-1].add(key)
     return ""
 

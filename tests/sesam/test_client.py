@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from apps.access.errors import InputError
-from apps.sesam.client import NodeClient, api_address, token_cleaned
+from apps.sesam.address import api_address, token_cleaned
+from apps.sesam.client import NodeClient
 from apps.sesam.configuration import Entity
 from apps.sesam.errors import ConfigurationRefused, NodeForbidden, NodeRefused, NodeUnauthorized, NodeUnreachable
 from apps.sesam.patience import Patience

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from email.utils import format_datetime
 
 import pytest
 
+from apps.sesam import client_wire
 from apps.sesam.client import NodeClient
 from apps.sesam.configuration import Entity
 from apps.sesam.errors import (
@@ -328,6 +330,68 @@ def test_refusal_of_secrets_is_not_quoted(
     with pytest.raises(NodeRefused) as raised:
         client.secrets_add({"a": "top-secret"})
     assert "top-secret" not in str(raised.value)
+
+
+def test_refusal_does_not_repeat_secrets_that_were_sent_before(
+    fake_node: FakeNode, client: NodeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.secrets_add({"a": "top-secret", "b": 'with "quotes"', "c": "x"})
+    said = {"config-errors": [{"msg": 'top-secret and with "quotes" are odd', "elements": ["top-secret", 7]}]}
+    told = Answer(400, json.dumps({"validation_errors": [said | {"posted-config": {"_id": "top-secret"}}]}).encode())
+    monkeypatch.setattr(fake_node, "_config", lambda *_: told)
+    with pytest.raises(ConfigurationRefused) as raised:
+        client.configuration_put([Entity(id="new", value=NEW)])
+    assert raised.value.errors == (("...", "error", "... and ... are odd", ("...", "7")),)
+    assert "top-secret" not in str(raised.value)
+
+
+def test_redirect_does_not_show_a_token_in_its_address(fake_node: FakeNode, client: NodeClient) -> None:
+    fake_node.faults.add("*", "*", "redirect", times=None, location=f"https://{fake_node.jwt}:x@evil.example/api")
+    with pytest.raises(NodeRefused, match=r"sends on to evil\.example \(") as raised:
+        client.variables()
+    assert fake_node.jwt not in str(raised.value)
+
+
+def test_refusal_without_end_is_cut_short(
+    fake_node: FakeNode, client: NodeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"posted-config": {"_id": "i" * 5000}, "config-errors": [{"msg": "m" * 5000, "elements": ["e"] * 500}] * 50}
+    told = Answer(400, json.dumps({"validation_errors": [said] * 50}).encode())
+    monkeypatch.setattr(fake_node, "_config", lambda *_: told)
+    with pytest.raises(ConfigurationRefused) as raised:
+        client.configuration_put([Entity(id="new", value=NEW)])
+    assert len(raised.value.errors) == 200
+    assert len(str(raised.value.errors)) < 400_000
+    assert len(str(raised.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("169.254.169.254", True),
+        ("fe80::1%eth0", True),
+        ("::ffff:169.254.169.254", True),
+        ("fd00:ec2::254", True),
+        ("127.0.0.1", False),
+        ("10.0.0.7", False),
+        ("fd00::1", False),
+    ],
+)
+def test_the_machines_own_network_is_told_from_others(address: str, kept: bool) -> None:
+    class Connection:
+        def getpeername(self) -> tuple[str, int]:
+            return address, 80
+
+    assert client_wire._is_machines_own(Connection()) is kept  # type: ignore[arg-type]
+
+
+def test_the_machines_own_network_is_never_asked(
+    fake_node: FakeNode, client: NodeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_wire, "_MACHINES_OWN", {"127.0.0.1"})
+    with pytest.raises(NodeUnreachable, match="never asked"):
+        client.status()
+    assert not fake_node.requests
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "half_body", "never_after"])
