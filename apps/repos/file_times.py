@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEEP = 200  # exports after which a content that was not seen again is forgotten
+REMARK = 20  # exports after which it is noted again that a content was seen: to note each time costs most of all
 READ_SIZE = 1 << 18
 
 SCHEMA = (
@@ -55,12 +56,15 @@ def _times(memory: Path, contents: Contents, moment: int) -> dict[bytes, int]:
             database.execute(statement)
         number = database.execute("INSERT INTO exports DEFAULT VALUES").lastrowid or 0
         known: dict[bytes, dict[bytes, int]] = {}
-        for path, digest, at in database.execute("SELECT path, digest, at FROM content"):
+        fresh: set[tuple[bytes, bytes]] = set()
+        for path, digest, at, seen in database.execute("SELECT path, digest, at, seen FROM content"):
             known.setdefault(path, {})[digest] = at
+            if seen > number - REMARK:
+                fresh.add((path, digest))
         times = {path: _time(known.get(path, {}), digest, moment) for path, digest in contents.items()}
         database.executemany(
             "INSERT INTO content VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen",
-            [(path, contents[path], at, number) for path, at in times.items()],
+            [(path, contents[path], at, number) for path, at in times.items() if (path, contents[path]) not in fresh],
         )
         if number % KEEP == 0:
             database.execute("DELETE FROM content WHERE seen < ?", (number - KEEP,))

@@ -57,7 +57,7 @@ def _bring(mirror: Path, sha: str, folder: Path, caller: Caller | None) -> None:
     folder.mkdir(exist_ok=True, mode=0o755)
     index = _index(folder)
     index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # of a git that was killed; the lock is ours
-    _restore(os.fsencode(folder))
+    _restore(os.fsencode(folder), files=False)
     for step in (
         ("update-index", "-q", "--refresh"),
         ("read-tree", "--reset", "-u", sha),
@@ -73,13 +73,14 @@ def _bring(mirror: Path, sha: str, folder: Path, caller: Caller | None) -> None:
         )
         if caller:
             caller.check()
-    _restore(os.fsencode(folder))
+    _restore(os.fsencode(folder), files=True)
 
 
-def _restore(folder: bytes) -> None:
+def _restore(folder: bytes, *, files: bool) -> None:
     """Undo what Git does not look at: modes but for the owner's execute bit, and a `.git`, which no commit holds.
 
-    They become what an archive would have made them. Names are bytes: they need not be UTF-8.
+    They become what an archive would have made them. Without `files`, only what keeps Git from its work. Names are
+    bytes: they need not be UTF-8.
     """
     os.chmod(folder, 0o755)  # noqa: PTH101, S103 - it is below a folder for the panel alone
     with os.scandir(folder) as entries:
@@ -91,8 +92,8 @@ def _restore(folder: bytes) -> None:
         elif entry.name == b".git":
             os.unlink(entry.path)  # noqa: PTH108
         elif is_folder:
-            _restore(entry.path)
-        elif entry.is_file(follow_symlinks=False):
+            _restore(entry.path, files=files)
+        elif files and entry.is_file(follow_symlinks=False):
             mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
             wanted = 0o755 if mode & 0o100 else 0o644
             if mode != wanted:

@@ -112,13 +112,14 @@ def fetch(mirror: Path, login: Login, caller: Caller | None = None) -> list[RefC
         try:
             prepare(mirror)
             _fetch_into(mirror, login, env, caller)
-            _check_tips(mirror)
+            after = refs(mirror)
+            _check_tips(mirror, after)
         except MirrorDamaged as damage:
             if caller:
                 caller.note(f"{damage} It is built anew.")
             _rebuild(mirror, login, env, caller)
-        _point_head(mirror, login, env)
-    after = refs(mirror)
+            after = refs(mirror)
+        _point_head(mirror, login, env, after)
     stamp = mirror.with_suffix(".fetched")
     fresh = stamp.with_suffix(f".{os.getpid()}")
     fresh.write_text(json.dumps({"url": login.url, "began": began}), encoding="utf-8")
@@ -195,7 +196,7 @@ def rebuild(mirror: Path, login: Login, caller: Caller | None = None) -> None:
         login, connect_timeout=settings.SSH_CONNECT_TIMEOUT, keepalive=settings.SSH_KEEPALIVE
     ) as env:
         _rebuild(mirror, login, env, caller)
-        _point_head(mirror, login, env)
+        _point_head(mirror, login, env, refs(mirror))
 
 
 def prepare(mirror: Path) -> None:
@@ -224,9 +225,9 @@ def _fetch_into(mirror: Path, login: Login, env: Mapping[str, str], caller: Call
         raise MirrorDamaged(f"Git could not fetch (exit status {status}), though the server answers.")
 
 
-def _check_tips(mirror: Path) -> None:
+def _check_tips(mirror: Path, known: Mapping[str, str]) -> None:
     """Each branch and tag leads to an object that is there: what a fetch itself does not look at."""
-    tips = sorted(set(refs(mirror).values()))
+    tips = sorted(set(known.values()))
     if tips:
         raw = git.call(mirror, "cat-file", "--batch-check", stdin="".join(f"{tip}^{{}}\n" for tip in tips).encode())
         lost = [line for line in raw.splitlines() if line.endswith(b" missing")]
@@ -254,9 +255,8 @@ def _rebuild(mirror: Path, login: Login, env: Mapping[str, str], caller: Caller 
         shutil.rmtree(broken, ignore_errors=True)
 
 
-def _point_head(mirror: Path, login: Login, env: Mapping[str, str]) -> None:
-    """Let the mirror's HEAD name the server's main branch. Asked only when it names none that exists."""
-    known = refs(mirror)
+def _point_head(mirror: Path, login: Login, env: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Let the mirror's HEAD name the server's main branch. Asked only when it names none of those it has."""
     current = (mirror / "HEAD").read_text(encoding="utf-8", errors="replace").removeprefix("ref: ").strip()
     if current in known or not known:
         return
