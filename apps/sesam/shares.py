@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from apps.sesam.configuration import Entity, Problem
 from apps.sesam.entities import identity_faults
 from apps.sesam.json_text import same
-from apps.sesam.templates import Parents, template_fill
-from apps.sesam.words import shown
+from apps.sesam.templates import MOST_UNFOUND, ROOM, Overfull, Parents, template_fill
+from apps.sesam.words import shown, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from apps.sesam.configuration import Json
     from apps.sesam.template_files import TemplateFile
 
+_NAMED = 10  # readers of a pipe
 MASTER = ""  # the master's place among the shares
 
 
@@ -86,16 +87,27 @@ class Growing:
         self.replicas: dict[str, Replica] = {}
         self.problems: list[Problem] = []
         self.unfound: list[Unfound] = []
+        self._room = ROOM  # characters that replicas may still take
 
     def fill(self, template: TemplateFile | None, kinds: frozenset[str], sides: Sides) -> None:
-        """Add what this template makes; nothing when there is no such template."""
-        for entry in template.entries if template else ():
-            assert template
-            self._fill_one(template, entry, kinds, sides)
+        """Add what this template makes; nothing when there is no such template, or no room for more."""
+        if template is None or self._room < 0:
+            return
+        self._room -= len(template.text)
+        try:
+            if self._room < 0 or len(self.unfound) > MOST_UNFOUND:
+                raise Overfull
+            for entry in template.entries:
+                self._fill_one(template, entry, kinds, sides)
+        except Overfull:
+            self._room = -1
+            what = f"{ROOM >> 20} MB, or more than {MOST_UNFOUND} placeholders of them find nothing"
+            self._wrong(template, f"The replicas for {self.node} take more than {what}: no more of them are made.")
 
     def _fill_one(self, template: TemplateFile, entry: Mapping[str, Json], kinds: frozenset[str], sides: Sides) -> None:
         inbound = sides.inbound.id if sides.inbound else ""
-        filled = template_fill(entry, sides.parents)
+        filled = template_fill(entry, sides.parents, room=self._room)
+        self._room = filled.room
         for lost in filled.unfound:
             line = template.line_of(lost.placeholder)
             text = f"{lost.placeholder} found nothing{f' for pipe “{shown(inbound)}”' if inbound else ''}: {lost.why}."
@@ -113,7 +125,7 @@ class Growing:
             ))  # fmt: skip
 
     def _warn_of_several(self, template: TemplateFile, sides: Sides) -> None:
-        readers = ", ".join(shown(pipe.id) for pipe in sides.outbound)
+        readers = some([pipe.id for pipe in sides.outbound[: _NAMED + 1]], _NAMED)
         assert sides.inbound
         text = (
             f"{len(sides.outbound)} pipes consume “{shown(sides.inbound.id)}” ({readers}); "

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"##(?=[^\s#])([^#]*[^\s#])##|##([^\s#])##")
 _UNCLOSED = re.compile(r"(?<!#)#*+(?:REPLACE_ID|(?:INBOUND|OUTBOUND)_PARENT_PIPE)[^\s#]*#*")
 _NOTHING = object()
+ROOM = 64 << 20  # characters: as much as a node's whole configuration may have
+MOST_UNFOUND = 1000  # in one filling; nobody reads more
+
+
+class Overfull(Exception):
+    """What a template makes is more than its caller has room for, or its faults more than anybody reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +56,26 @@ class Filled:
     value: Json = None
     unfound: list[Unfound] = field(default_factory=list)
     uses_outbound: bool = False
+    room: int = ROOM
+
+    def miss(self, placeholder: str, why: str) -> None:
+        self.unfound.append(Unfound(placeholder=placeholder, why=why))
+        if len(self.unfound) > MOST_UNFOUND:
+            raise Overfull
+
+    def take(self, value: Json) -> None:
+        """Count what a placeholder became: a few of them can stand for masses."""
+        self.room -= len(value) if isinstance(value, str) else len(_text(value))
+        if self.room < 0:
+            raise Overfull
 
 
-def template_fill(template: Json, parents: Parents) -> Filled:
-    """Fill every string and every key of a template, however deep."""
-    filled = Filled()
+def template_fill(template: Json, parents: Parents, *, room: int = ROOM) -> Filled:
+    """Fill every string and every key of a template, however deep.
+
+    Raises Overfull when the values that were put in are longer than `room` characters together.
+    """
+    filled = Filled(room=room)
     filled.value = _fill(template, parents, filled)
     return filled
 
@@ -74,7 +95,7 @@ def _fill_object(value: Mapping[str, Json], parents: Parents, filled: Filled) ->
     for key, item in value.items():
         name = _text(_fill_text(key, parents, filled)) if "#" in key else key
         if name in result:
-            filled.unfound.append(Unfound(placeholder=key, why=f"the key “{name}” is there already"))
+            filled.miss(key, f"the key “{name}” is there already")
         result[name] = _fill(item, parents, filled)
     return result
 
@@ -96,7 +117,7 @@ def _literal(text: str, filled: Filled) -> str:
     """What is between placeholders: one that was not closed or is misspelt would be uploaded as it stands."""
     for match in _UNCLOSED.finditer(text):
         if "#" in match[0]:
-            filled.unfound.append(Unfound(placeholder=match[0], why="a placeholder is written ##NAME##"))
+            filled.miss(match[0], "a placeholder is written ##NAME##")
     return text
 
 
@@ -107,7 +128,9 @@ def _value(match: re.Match[str], parents: Parents, filled: Filled) -> Json:
     filled.uses_outbound = filled.uses_outbound or name == "OUTBOUND_PARENT_PIPE"
     found, why = _looked_up(name, path, parents)
     if why:
-        filled.unfound.append(Unfound(placeholder=match[0], why=why))
+        filled.miss(match[0], why)
+    else:
+        filled.take(found)
     return found
 
 

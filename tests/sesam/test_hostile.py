@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -9,13 +10,15 @@ import pytest
 
 from apps.sesam import archive, entities, json_text
 from apps.sesam.archive import BadArchive, configuration_read, list_files
-from apps.sesam.configuration import Entity
+from apps.sesam.configuration import Entity, Json
 from apps.sesam.entities import entities_read
 from apps.sesam.errors import JsonProblem
 from apps.sesam.json_text import json_read
 from apps.sesam.layout import SourceSettings
 from apps.sesam.references import references
 from apps.sesam.rules import Rules
+from apps.sesam.shares import Growing, Sides
+from apps.sesam.template_files import TemplateFile
 from apps.sesam.templates import Parents, template_fill
 from apps.sesam.whitelist import files_chosen
 
@@ -122,3 +125,45 @@ def test_whitelist_that_names_a_folder_says_so() -> None:
     settings = SourceSettings(whitelist_file="list.txt")
     _, problems = files_chosen({"pipes/in/a.conf.json": b"{}", "list.txt": b"pipes/in\npipes\n"}, settings)
     assert all("is a folder" in problem.text for problem in problems)
+
+
+def grown(template: TemplateFile, times: int, inbound: Entity) -> Growing:
+    share = Growing("main", ())
+    for number in range(times):
+        share.fill(template, frozenset({"pipe"}), Sides(extra="far", id=f"p{number}", inbound=inbound))
+    return share
+
+
+def template_of(**more: Json) -> TemplateFile:
+    value: dict[str, Json] = {"_id": "##REPLACE_ID##-copy", "type": "pipe", **more}
+    return TemplateFile(file="t.json", entries=(value,), text=json.dumps(value))
+
+
+def test_large_template_for_many_pipes_fills_no_memory() -> None:
+    share = grown(template_of(comment="x" * (1 << 20)), 500, Entity(id="a", value={"_id": "a"}))
+    assert len(share.replicas) < 64
+    assert [problem.is_error for problem in share.problems] == [True]
+    assert "64 MB" in share.problems[0].text
+
+
+@pytest.mark.parametrize("text", ["##INBOUND_PARENT_PIPE.large##", "and ##INBOUND_PARENT_PIPE.large##"])
+@pytest.mark.parametrize("large", ["x" * (1 << 20), {"x": ["y" * (1 << 20)]}])
+def test_small_template_that_multiplies_a_pipe_fills_no_memory(text: str, large: Json) -> None:
+    share = grown(template_of(items=[text] * 10_000), 3, Entity(id="a", value={"_id": "a", "large": large}))
+    assert not share.replicas
+    assert "64 MB" in share.problems[0].text
+
+
+def test_endless_placeholders_without_a_value_are_cut_short() -> None:
+    template = template_of(items=["##INBOUND_PARENT_PIPE.nothing##"] * 300)
+    share = grown(template, 200, Entity(id="a", value={"_id": "a"}))
+    assert len(share.unfound) < 2000
+    assert "placeholders of them find nothing" in share.problems[-1].text
+
+
+def test_endless_readers_of_a_pipe_are_not_all_named() -> None:
+    readers = tuple(Entity(id=f"r{number}", value={"_id": f"r{number}"}) for number in range(5000))
+    share = Growing("main", ())
+    sides = Sides(extra="far", id="a", inbound=Entity(id="a", value={"_id": "a"}), outbound=readers)
+    share.fill(template_of(to="##OUTBOUND_PARENT_PIPE._id##"), frozenset({"pipe"}), sides)
+    assert len(share.problems[0].text) < 500
