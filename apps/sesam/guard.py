@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """`kind` is removals, everything or metadata; who confirms it confirms up to `number`."""
+    """`kind` is removals, everything, metadata or address; who confirms it confirms up to `number`."""
 
     kind: str
     number: int
@@ -40,6 +40,14 @@ def questions(plan: Plan, *, removal_limit: int, removal_share: int) -> tuple[Qu
         text = "The node has node metadata (node-metadata.conf.json), and Git has none: it would be removed."
         asked.append(Question(kind="metadata", number=1, text=text))
     return tuple(asked)
+
+
+def address_asked(taken: str, now: str) -> tuple[Question, ...]:
+    """What must be asked before something that was at the address `taken` goes to the address `now`."""
+    if taken in {"", now}:
+        return ()
+    text = f"It was taken at {taken}, and would be put back at {now}: is that the same node, which has only moved?"
+    return (Question(kind="address", number=1, text=text),)
 
 
 def _nothing_stays(plan: Plan) -> bool:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.access.fields import EncryptedTextField
 from apps.access.models import NAME_VALIDATOR, Subject
 from apps.runs.states import RunState
-from apps.sesam.soundness import extra_problems, node_problems, store_problems
+from apps.sesam.soundness import extra_problems, node_problems, store_problems, twin_problem
 from apps.sesam.states import NodeState
 
 SHORTEST_INTERVAL = 5  # seconds
@@ -234,7 +234,13 @@ class Node(Subject):
 
     def clean(self) -> None:
         """What forms and declarations refuse alike."""
-        if wrong := node_problems(self):
+        wrong = node_problems(self)
+        if "url" not in wrong and self.enabled and not self.is_ci:
+            others = Node.objects.filter(enabled=True).exclude(pk=self.pk)
+            others = others.exclude(environment=Stage.CI, layout=Layout.MULTI).only("name", "url", "config_group")
+            if twin := twin_problem(self, others):
+                wrong["url"] = twin
+        if wrong:
             raise ValidationError(wrong)
 
     def save(self, *args: Any, **kwargs: Any) -> None:

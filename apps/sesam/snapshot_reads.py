@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apps.access.errors import PanelError
 from apps.runs.states import RunState
-from apps.sesam.models import SyncAction
+from apps.sesam import control
+from apps.sesam.guard import address_asked, questions
+from apps.sesam.models import Sync, SyncAction
 from apps.sesam.plan import WRITTEN, plan_made
 from apps.sesam.rules import Rules
 from apps.sesam.storage import configuration_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from apps.sesam.configuration import Configuration
-    from apps.sesam.models import Node, Snapshot, Sync
+    from apps.sesam.guard import Question
+    from apps.sesam.models import Node, Snapshot
     from apps.sesam.plan import Change, VariableChange
 
 SHOWN = 100
@@ -31,6 +34,7 @@ class Since:
     changes: Sequence[Change]
     more: int
     variables: Sequence[VariableChange]
+    asked: Sequence[Question]  # what the guard would ask of it
 
     @property
     def is_nothing(self) -> bool:
@@ -43,7 +47,8 @@ def difference_since(snapshot: Snapshot) -> Since | None:
     The restoring run itself compares with what the node has at that time.
     """
     assert snapshot.node is not None
-    last = _last_written(snapshot.node)
+    node = snapshot.node
+    last = _last_written(node)
     if last is None:
         return None
     try:
@@ -57,7 +62,19 @@ def difference_since(snapshot: Snapshot) -> Since | None:
         changes=changes[:SHOWN],
         more=max(0, len(changes) - SHOWN),
         variables=plan.variables[:SHOWN],
+        asked=questions(plan, removal_limit=node.removal_limit, removal_share=node.removal_share),
     )
+
+
+def questions_asked(snapshot: Snapshot, since: Since | None) -> tuple[control.Question, ...]:
+    """What a person must confirm for it: as far as is known before the run, and what the last run of it asked."""
+    taken = snapshot.sync.node_url if snapshot.sync is not None else ""
+    known = [*(since.asked if since is not None else ()), *address_asked(taken, snapshot.node.url)]
+    found: dict[str, Mapping[str, Any]] = {one.kind: one.as_json() for one in known}
+    last = Sync.objects.filter(node=snapshot.node, restored=snapshot).order_by("-id").first()
+    if last is not None and last.state == RunState.FAILED:
+        found |= {str(one["kind"]): one for one in last.questions if not one.get("confirmed")}
+    return control.questions(list(found.values()))
 
 
 def _last_written(node: Node) -> Sync | None:

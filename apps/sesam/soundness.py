@@ -10,6 +10,8 @@ from apps.access.fields import is_set
 from apps.sesam.rules import pattern_fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from apps.sesam.models import ExtraNode, Node, SecretStore
 
 NONE = "none"  # what people write for "this node has no such file"
@@ -44,6 +46,29 @@ def node_problems(node: Node) -> dict[str, str]:
     if node.environment == "ci" and node.layout == "single":
         wrong["environment"] = "ci is for multi-node repositories; choose test or prod."
     return wrong | _list_problems(node)
+
+
+def twin_problem(node: Node, others: Iterable[Node]) -> str:
+    """Why `node` and one of the others would undo each other's work; empty: none of them would.
+
+    Two at one address are sound only where each keeps to a configuration group of its own.
+    """
+    for other in others:
+        apart = node.config_group and other.config_group and node.config_group != other.config_group
+        if not apart and _place(node.url) == _place(other.url):
+            what = f"the configuration group {node.config_group}" if node.config_group else "all of that node"
+            return f"{other.name} has this address, too, and would change {what} as well: switch one of them off."
+    return ""
+
+
+def _place(url: str) -> tuple[str, int, str]:
+    """The same for all ways of writing an address."""
+    parts = urlsplit(url.strip())
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        port = 0
+    return (parts.hostname or "").rstrip("."), port, parts.path.rstrip("/").removesuffix("/api")
 
 
 def _address_problems(node: Node) -> dict[str, str]:

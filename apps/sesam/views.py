@@ -26,7 +26,7 @@ from apps.sesam.control_reads import (
     ways_back,
 )
 from apps.sesam.selectors import nodes_visible
-from apps.sesam.snapshot_reads import difference_since
+from apps.sesam.snapshot_reads import difference_since, questions_asked
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -143,10 +143,12 @@ def snapshot_page(request: HttpRequest, pk: int, number: int) -> TemplateRespons
     situation = _situation(request, pk)
     node = situation.node
     snapshot = get_object_or_404(node.snapshots.select_related("content", "sync"), pk=number)
+    difference = difference_since(snapshot)
     context = {
         **node_context(request, node, f"Restore {node.name}"),
         **situation_context(request, situation),
         "snapshot": snapshot,
-        "difference": difference_since(snapshot),
+        "difference": difference,
+        "questions": questions_asked(snapshot, difference),
     }
     return TemplateResponse(request, "sesam/snapshot.html", context)

@@ -250,6 +250,24 @@ def test_snapshot_page_tells_what_going_back_changes(as_level: SignIn, node: Nod
     assert as_level(Level.ACT).get(address(node, f"snapshot/{other.pk}/")).status_code == 404
 
 
+def test_snapshot_page_asks_what_a_person_must_confirm(as_owner: Client, node: Node) -> None:
+    """Or there would be no way to put it back."""
+    had = rows.configuration(rows.pipe("orders"))
+    now = rows.configuration(rows.pipe("orders"), *(rows.pipe(f"new-{number}") for number in range(12)))
+    sync = rows.sync_make(node, 1, before=had, wanted=now)
+    snapshot = rows.snapshot_make(node, had, sync)
+    assert 'name="confirm" value="removals:12"' in shown(as_owner, node, f"snapshot/{snapshot.pk}/")
+    asked = [{"kind": "removals", "number": 40, "text": "40 would be removed.", "confirmed": False}]
+    rows.sync_make(node, 2, action="restore", state="failed", restored=snapshot, questions=asked)
+    sync.node_url = "https://elsewhere.example/api"
+    sync.save()
+    html = shown(as_owner, node, f"snapshot/{snapshot.pk}/")
+    assert 'value="removals:40"' in html
+    assert 'value="removals:12"' not in html
+    assert 'value="address:1"' in html
+    assert "elsewhere.example" in html
+
+
 def test_snapshot_page_without_anything_to_compare_with(as_owner: Client, node: Node) -> None:
     snapshot = rows.snapshot_make(node, rows.configuration(rows.pipe("a")))
     assert "What has changed since is not known here" in shown(as_owner, node, f"snapshot/{snapshot.pk}/")

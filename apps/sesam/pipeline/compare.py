@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apps.runs.errors import RunFailed
 from apps.sesam.errors import NodeRefused
-from apps.sesam.guard import questions, unanswered
+from apps.sesam.guard import address_asked, questions, unanswered
 from apps.sesam.json_text import same
 from apps.sesam.pipeline import stages
 from apps.sesam.plan import plan_made
@@ -16,6 +16,7 @@ from apps.sesam.words import some
 
 if TYPE_CHECKING:
     from apps.sesam.configuration import Configuration, Entity
+    from apps.sesam.guard import Question
     from apps.sesam.pipeline.session import Session
     from apps.sesam.plan import Plan
 
@@ -68,6 +69,7 @@ def guarded(session: Session) -> list[str]:
     with session.work.step(stages.GUARD) as handle:
         node = session.node
         asked = questions(session.plan, removal_limit=node.removal_limit, removal_share=node.removal_share)
+        asked += _address_asked(session)
         left = unanswered(asked, session.row.confirmed)
         session.keep(questions=[one.as_json() | {"confirmed": one not in left} for one in asked])
         for one in asked:
@@ -76,6 +78,12 @@ def guarded(session: Session) -> list[str]:
         if asked and not left:
             handle.message = f"{len(asked)} questions, confirmed by {session.row.requested_name}"
         return [one.text for one in left]
+
+
+def _address_asked(session: Session) -> tuple[Question, ...]:
+    snapshot = session.row.restored
+    taken = snapshot.sync.node_url if snapshot is not None and snapshot.sync is not None else ""
+    return address_asked(taken, session.node.url)
 
 
 def guard_passed(session: Session) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from apps.access.errors import PanelError
 from apps.runs.errors import RunEnded, RunFailed
+from apps.sesam.errors import AnswerLost
 from apps.sesam.journal import journal_open
 from apps.sesam.pipeline import stages
 from apps.sesam.pipeline.session import firm_client
@@ -16,6 +17,7 @@ from apps.sesam.words import some
 if TYPE_CHECKING:
     from apps.sesam.pipeline.session import Session
 
+LATE = " If the node carries it out late, the next check shows it."
 LONGEST = 250  # characters of the error in the run's sentence: what the node holds must not be cut off
 
 
@@ -50,7 +52,8 @@ def undone(session: Session, error: BaseException) -> BaseException:
             node_owes(sync=session.row, detail=held)
             return _with(session, error, f"It could not be undone yet: {held}", final=True)
         handle.message = "The node has what it had before"
-    return _with(session, error, f"It was undone: the node has what it had before{_overwritten(session)}.")
+    late = LATE if isinstance(error, AnswerLost) else ""
+    return _with(session, error, f"It was undone: the node has what it had before{_overwritten(session)}.{late}")
 
 
 def _overwritten(session: Session) -> str:

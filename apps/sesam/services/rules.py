@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apps.runs.models import Run
 
 BY_ITSELF = (Cause.PUSH, Cause.SCHEDULE)
-QUESTIONS = ("removals", "everything", "metadata")  # kinds of what the guard asks
+QUESTIONS = ("removals", "everything", "metadata", "address")  # kinds of what the guard asks
 
 
 def node_rule(node: Node) -> RuleResult:
