@@ -10,6 +10,7 @@ from apps.access.errors import InputError, NotFound
 from apps.repos.selectors import commit_resolve, repositories_visible
 from apps.runs.states import RunState
 from apps.sesam.desired import desired_read
+from apps.sesam.findings import names_kept, problems_kept
 from apps.sesam.models import SyncAction
 from apps.sesam.plan import plan_made
 from apps.sesam.plan_reads import Comparison
@@ -31,7 +32,7 @@ HAD = "had"
 WRITES = (SyncAction.SYNC, SyncAction.RESTORE)
 
 
-SIDES_KEPT = 4  # people turn pages and filters
+SIDES_KEPT = 16 * 1024 * 1024  # characters: people turn pages and filters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +120,10 @@ def _read(node: Node, commit: str) -> Side:
         found = Side(
             name=commit[:8],
             configuration=wanted.configuration,
-            problems=[problem.as_json() for problem in wanted.problems],
-            missing=wanted.missing(None),
+            problems=problems_kept(wanted.problems),
+            missing=names_kept(wanted.missing(None)),
         )
-        _sides.put(key, found, 1)
+        _sides.put(key, found, sum(len(str(one.value)) for one in wanted.configuration.entities.values()))
     return found
 
 

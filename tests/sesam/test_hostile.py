@@ -10,9 +10,10 @@ import pytest
 
 from apps.sesam import archive, entities, json_text
 from apps.sesam.archive import BadArchive, configuration_read, list_files
-from apps.sesam.configuration import Entity, Json
+from apps.sesam.configuration import Entity, Json, Problem
 from apps.sesam.entities import entities_read
 from apps.sesam.errors import JsonProblem
+from apps.sesam.findings import names_kept, problems_kept
 from apps.sesam.json_text import json_read
 from apps.sesam.layout import SourceSettings
 from apps.sesam.references import references
@@ -167,3 +168,19 @@ def test_endless_readers_of_a_pipe_are_not_all_named() -> None:
     sides = Sides(extra="far", id="a", inbound=Entity(id="a", value={"_id": "a"}), outbound=readers)
     share.fill(template_of(to="##OUTBOUND_PARENT_PIPE._id##"), frozenset({"pipe"}), sides)
     assert len(share.problems[0].text) < 500
+
+
+def test_masses_of_problems_are_kept_in_bounds_and_errors_first() -> None:
+    warnings = [Problem(file=f"f{number}", text="odd", is_error=False) for number in range(5000)]
+    kept = problems_kept([*warnings, Problem(file="z", text="wrong")])
+    assert len(kept) == 2001
+    assert kept[0]["file"] == "z"
+    assert kept[-1]["text"] == "And 3,001 more."
+
+
+def test_masses_of_missing_names_are_kept_in_bounds() -> None:
+    kept = names_kept({"variables": {f"n{number}": ["f"] * 100 for number in range(5000)}, "secrets": {"a": ("f",)}})
+    assert len(kept["variables"]) == 2001
+    assert kept["variables"]["n0"][-1] == "and 50 more"
+    assert kept["variables"]["and 3,000 more"] == []
+    assert kept["secrets"] == {"a": ["f"]}

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.sesam.management.acting import question_lines
 from apps.sesam.selectors import branch_of, repository_of, snapshots_of
+from apps.sesam.words import shown
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -48,7 +49,7 @@ def status_line(node: Node, run: int | None) -> str:
     marks = [
         f"run #{run}" if run else "",
         "automatic applying paused" if node.auto_paused_at else "",
-        node.state_detail,
+        shown(node.state_detail),
     ]
     told = ", ".join(mark for mark in marks if mark)
     since = _time(node.state_since)
@@ -61,7 +62,7 @@ def status_lines(node: Node, run: int | None) -> Iterator[str]:
     repository = repository_of(node)
     yield f"{node.name}: {node.get_state_display().lower()} since {_time(node.state_since)}"
     if node.state_detail:
-        yield f"  {node.state_detail}"
+        yield f"  {shown(node.state_detail)}"
     yield f"  follows      {f'{repository.name} {branch_of(node)}' if repository else 'nothing'}"
     yield f"  applies      {node.get_apply_mode_display().lower()}{_paused(node)}"
     yield f"  last good    {f'{node.applied_commit[:10]} {_time(node.applied_at)}' if node.applied_commit else 'none'}"

@@ -13,6 +13,7 @@ from apps.repos.services import repository_fetch, repository_rebuild
 from apps.runs.errors import RunFailed
 from apps.sesam.desired import desired_read
 from apps.sesam.errors import SourceError
+from apps.sesam.findings import names_kept, problems_kept
 from apps.sesam.models import Node, SyncAction
 from apps.sesam.pipeline import stages
 from apps.sesam.references import missing
@@ -63,7 +64,7 @@ def desired_found(work: Work, row: Sync, node: Node) -> Desired:
     with work.step(stages.SOURCE) as handle:
         desired = _read(work, row, node)
         problems = list(desired.problems)
-        row.problems = [problem.as_json() for problem in problems]
+        row.problems = problems_kept(problems)
         row.save(update_fields=["problems"])
         _problems_told(work, problems)
         if any(problem.is_error for problem in problems):
@@ -98,7 +99,7 @@ def names_verified(
             "variables": _variables_missing(work, node, desired, client),
             "secrets": _secrets_missing(work, node, desired),
         }
-        row.missing = {what: {name: list(files) for name, files in names.items()} for what, names in lacking.items()}
+        row.missing = names_kept(lacking)
         row.save(update_fields=["missing"])
         told = [_missing_told(work, what, names, desired) for what, names in lacking.items() if names]
         used = desired.references
