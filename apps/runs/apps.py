@@ -7,3 +7,6 @@ class RunsConfig(AppConfig):
     name = "apps.runs"
     label = "runs"
     verbose_name = "Runs"
+
+    def ready(self) -> None:
+        from apps.runs import hours_changed  # noqa: F401 - registering is what it does

@@ -15,7 +15,7 @@ from apps.access.levels import Level
 from apps.access.models import BusinessHours, Freeze
 from apps.runs.knock import actor_of
 from apps.runs.models import Cause, Run
-from apps.runs.services import run_move
+from apps.runs.services import run_advance_waiting, run_move
 from apps.runs.states import RunState
 from apps.sesam.models import ApplyMode, ExtraNode, Layout, Node, Stage, SyncAction
 from apps.sesam.services import SyncOutcome, sync_automatic, sync_push, sync_request, sync_wanted
@@ -157,6 +157,24 @@ def test_push_out_of_hours_waits_and_takes_the_newest(dev: Setting, closed: Busi
     run.sync.refresh_from_db()
     assert run.sync.commit == NEXT
     assert Run.objects.count() == 1
+
+
+def test_waiting_push_goes_when_the_hours_are_changed(dev: Setting, closed: BusinessHours) -> None:
+    run = push(dev)[0].run
+    assert run is not None
+    until = run.not_before
+    closed.weekly |= {"mon": "10:00-10:01"}
+    closed.closed = [f"{day:%m-%d}" for day in (timezone.now() + dt.timedelta(days) for days in range(9))]
+    closed.save()
+    assert run_advance_waiting(timezone.now()) == 0
+    run.refresh_from_db()
+    assert run.not_before > until  # asked again, and told so
+    dev.node.refresh_from_db()
+    dev.node.hours = None
+    dev.node.save_settings()
+    assert run_advance_waiting(timezone.now()) == 1
+    run.refresh_from_db()
+    assert run.state == RunState.QUEUED
 
 
 def test_push_in_an_endless_freeze_is_refused_with_the_reason(dev: Setting) -> None:

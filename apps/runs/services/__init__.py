@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.runs.services.chores import run_advance_waiting, runs_prune, runs_ring_queued
+from apps.runs.services.chores import run_advance_waiting, runs_ask_again, runs_prune, runs_ring_queued
 from apps.runs.services.move import run_move
 from apps.runs.services.reap import runs_leftovers_kill, runs_reap
 from apps.runs.services.request import run_active_on, run_request
@@ -20,6 +20,7 @@ __all__ = [
     "run_settle",
     "run_start",
     "run_stop",
+    "runs_ask_again",
     "runs_leftovers_kill",
     "runs_prune",
     "runs_reap",

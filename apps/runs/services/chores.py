@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from apps.runs.bell import ring_viewers
 from apps.runs.kinds import kind_named
@@ -39,6 +40,18 @@ def run_advance_waiting(now: datetime) -> int:
     """Ask the gate again for each waiting run whose time has come; how many were queued."""
     due = Run.objects.select_related("subject", "requested_by").filter(state=RunState.WAITING, not_before__lte=now)
     return sum(_advance(run, now) for run in due.order_by("not_before", "pk")[:100])
+
+
+def runs_ask_again(*, subject_id: int | None = None) -> int:
+    """Have the gate asked at once for runs that wait: all of them, or one subject's. How many.
+
+    The hours that they wait for may have been changed. Those that must go on waiting are told until when.
+    """
+    now = timezone.now()
+    waiting = Run.objects.filter(state=RunState.WAITING, not_before__gt=now)
+    if subject_id is not None:
+        waiting = waiting.filter(subject=subject_id)
+    return waiting.update(not_before=now)
 
 
 def runs_ring_queued(now: datetime) -> int:
