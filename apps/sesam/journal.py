@@ -50,6 +50,11 @@ def journal_drop(sync: Sync, what: str) -> None:
     _keep(sync, [entry for entry in sync.journal if entry["what"] != what])
 
 
+def journal_store(sync: Sync) -> None:
+    """Once more, as it is."""
+    _keep(sync, sync.journal)
+
+
 def journal_open(sync: Sync) -> list[dict[str, Any]]:
     """What may have reached the node and is neither confirmed nor put back, in the order of undoing."""
     entries = [entry for entry in sync.journal if entry["state"] in OPEN]

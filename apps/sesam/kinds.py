@@ -118,8 +118,11 @@ class VerifyKind(LookingKind):
 
 def _pay(run: Run) -> None:
     row = Sync.objects.select_related("node").filter(run=run).first()
-    if row is not None and row.node is not None:
-        owed_pay(node=row.node)
+    if row is None or row.node is None:
+        return
+    if row.node.owed_id is None and journal_open(row) and row.node_url in {"", row.node.url}:
+        node_owes(sync=row, detail=LEFT.format(run.pk))  # whatever kept the run's end from noting it
+    owed_pay(node=row.node)
 
 
 def _follow(run: Run) -> None:

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import OperationalError
 from django.utils import timezone
 
 from apps.repos.models import Repository
 from apps.repos.services import repository_fetch
 from apps.runs.models import Cause, Run
 from apps.runs.states import RunState
+from apps.sesam import journal
 from apps.sesam.models import ApplyMode, Node, Sync
 from apps.sesam.selectors import snapshots_of
-from apps.sesam.services import node_resume, restore_request, sync_push
+from apps.sesam.services import node_resume, owed_pay, restore_request, sync_push, sync_request
 from apps.sesam.services.check import nodes_check
 from apps.sesam.services.check_apply import verdict_apply
 from apps.sesam.services.check_judge import Verdict
@@ -255,3 +257,56 @@ def test_somebody_edits_between_the_write_and_reading_back(dev: Setting) -> None
     assert dev.fake.entities["a"]["name"] == "A"
     assert dev.fake.variables == {"x": 2}
     assert "1 entities were changed by someone else, and stay (mine)" in log_of(row)
+
+
+class _Away:
+    """The database, for writes of journals, from the moment that a call reaches the node."""
+
+    def __init__(self, dev: Setting, monkeypatch: pytest.MonkeyPatch, call: tuple[str, str]) -> None:
+        self.is_away, self._own, self._call = False, dev.fake.answer_of, call
+        dev.fake.answer_of = self._answer_of  # type: ignore[method-assign]
+        monkeypatch.setattr(journal, "PATIENCE", 0.0)
+        monkeypatch.setattr(journal, "patiently", self._patiently)
+
+    def _answer_of(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
+        if (method, path) == self._call:
+            self.is_away = True
+        return self._own(method, path, query, headers, body)
+
+    def _patiently(self, act: Callable[[], Any], *, seconds: float) -> Any:
+        if self.is_away:
+            raise OperationalError("database is locked")
+        return act()
+
+
+@pytest.mark.parametrize(
+    ("call", "fails"), [(("PUT", "/api/env"), False), (("PUT", "/api/config"), False), (("PUT", "/api/env"), True)]
+)
+def test_database_that_goes_away_during_the_writes(
+    dev: Setting, monkeypatch: pytest.MonkeyPatch, call: tuple[str, str], fails: bool
+) -> None:
+    """The node is put back all the same, or has everything; what the journal does not say, a look at the node does."""
+    before = dev.state()
+    newest = dev.commit(pipe("a", name="new"), METADATA, files={f"{ROOT}/v.json": json.dumps({"x": 3})})
+    if fails:
+        dev.fake.faults.add("PUT", "/api/config", "status:403", times=None)
+    away = _Away(dev, monkeypatch, call)
+    row = carried_out(
+        sync_request(node=dev.node, actor=OPERATOR, cause=Cause.PERSON, confirmed={"removals": 9}), settle=False
+    )
+    assert row.state in {RunState.FAILED, RunState.ERRORED}
+    wanted = ({"a": pipe("a", name="new"), "node": METADATA}, {"x": 3}, {})
+    if call[1] == "/api/env" or fails:
+        assert dev.state() == before, log_of(row)
+    else:
+        assert dev.state() == wanted
+    away.is_away = False
+    dev.node.refresh_from_db()
+    assert dev.node.state == NodeState.HALF
+    assert owed_pay(node=dev.node), "the end of the run found an open journal"
+    dev.node.refresh_from_db()
+    row.refresh_from_db()
+    assert dev.node.owed is None
+    assert {entry["state"] for entry in row.journal} <= {"done", "undone"}
+    assert dev.state() == (before if call[1] == "/api/env" or fails else wanted)
+    assert (dev.node.applied_commit == newest) == (dev.state() == wanted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
@@ -19,7 +18,7 @@ from apps.sesam.pipeline.gitside import NamesMissing
 from apps.sesam.pipeline.undone import Unapplied
 from apps.sesam.selectors import branch_of
 from apps.sesam.services.check_look import wish_digest
-from apps.sesam.services.owed import debts_settled
+from apps.sesam.services.owed import LATE, debts_settled
 from apps.sesam.services.state import node_state_set
 from apps.sesam.states import NodeState
 
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apps.sesam.models import Sync
-
-
-LATE = timedelta(seconds=60)  # after a write whose answer was lost: by then it has been carried out, or never will
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db import DatabaseError
+
 from apps.access.errors import PanelError
 from apps.runs.errors import RunEnded, RunFailed
 from apps.sesam.errors import AnswerLost
@@ -15,6 +17,7 @@ from apps.sesam.services.undo import sync_undo
 from apps.sesam.words import some
 
 if TYPE_CHECKING:
+    from apps.sesam.client import NodeClient
     from apps.sesam.pipeline.session import Session
 
 LATE = " If the node carries it out late, the next check shows it."
@@ -46,7 +49,7 @@ def undone(session: Session, error: BaseException) -> BaseException:
         session.work.step(stages.UNDO, stoppable=False) as handle,
         firm_client(session.work, session.node) as client,
     ):
-        held = sync_undo(client=client, sync=session.row, note=session.note)
+        held = _put_back(session, client)
         if held:
             handle.fail(held)
             node_owes(sync=session.row, detail=held)
@@ -54,6 +57,16 @@ def undone(session: Session, error: BaseException) -> BaseException:
         handle.message = "The node has what it had before"
     late = LATE if isinstance(error, AnswerLost) else ""
     return _with(session, error, f"It was undone: the node has what it had before{_overwritten(session)}.{late}")
+
+
+def _put_back(session: Session, client: NodeClient) -> str:
+    try:
+        return sync_undo(client=client, sync=session.row, note=session.note)
+    except DatabaseError as error:
+        # What the kept journal has open is looked at again when the run has ended: then all of it is found put back.
+        session.note(f"The journal could not be kept ({type(error).__name__}).")
+        left = journal_open(session.row)
+        return f"The node may hold new {' and '.join(one['what'] for one in left)}." if left else ""
 
 
 def _overwritten(session: Session) -> str:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 WORKING = Patience()
 # A run that puts something right has about a minute and a half in all: see pipeline/session.py.
 UNDOING = Patience(read=15.0, write=30.0, total=40.0, limit=40.0)
-# In a worker, whose task is killed after 50 seconds; checks come again.
-PAYING = Patience(read=8.0, write=10.0, total=10.0, tries=1, limit=10.0)
+# In a worker, whose task is killed after 50 seconds; checks come again. Each write is sent once, and gets most of that
+# time: a node validates a whole configuration before it answers.
+PAYING = Patience(read=8.0, write=25.0, total=25.0, tries=1, limit=25.0)
 
 
 def node_opened(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -22,6 +23,7 @@ from apps.sesam.rules import Rules
 from apps.sesam.services import doors
 from apps.sesam.services.state import node_state_set
 from apps.sesam.services.undo import left_settled
+from apps.sesam.services.writes import ATTEMPTS
 from apps.sesam.states import NodeState
 from apps.sesam.storage import configuration_of
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 LEASE = 120.0  # seconds; paying has less patience than that
+LATE = timedelta(seconds=60)  # after a write whose answer was lost: it has been carried out by then, or never will
 LOOKED_BACK = 50  # syncs of a node, for one that left something before another did
 
 
@@ -60,13 +63,13 @@ def owed_pay(*, node: Node) -> bool:
         fresh = Node.objects.select_related("owed__before", "owed__wanted", "owed__run").get(pk=node.pk)
         try:
             with doors.node_opened(fresh, patience=doors.PAYING) as client:
-                return debt_paid(fresh, client, _teller(fresh.owed))
+                return debt_paid(fresh, client, _teller(fresh.owed), attempts=1)
         except PanelError as error:
             logger.warning("%s: what is owed to it could not be put back: %s", fresh.name, error)
             return False
 
 
-def debt_paid(node: Node, client: NodeClient, note: Callable[[str], None]) -> bool:
+def debt_paid(node: Node, client: NodeClient, note: Callable[[str], None], attempts: int = ATTEMPTS) -> bool:
     """The same for a caller who holds the node: its run, or whoever took the lease. `note` tells each step.
 
     Where several runs left something, the last one's is put back first. Nothing is written to another address than
@@ -74,7 +77,7 @@ def debt_paid(node: Node, client: NodeClient, note: Callable[[str], None]) -> bo
     """
     while (sync := node.owed) is not None:
         sync.node = node
-        held = _elsewhere(sync, node) or left_settled(client=client, sync=sync, note=note)
+        held = _elsewhere(sync, node) or left_settled(client=client, sync=sync, note=note, attempts=attempts)
         if held:
             node_state_set(node=node, state=NodeState.HALF, detail=held)
             return False
@@ -122,7 +125,9 @@ def _let_go(node: Node, sync: Sync) -> None:
         if journal_open(row):
             older = row
             break
-    Node.objects.filter(pk=node.pk, owed=sync).update(owed=older, check_after=None, compared="")
+    # What was sent last may still be carried out late, also on a node that nobody looks at by itself.
+    again = None if node.interval is not None else timezone.now() + LATE
+    Node.objects.filter(pk=node.pk, owed=sync).update(owed=older, check_after=again, compared="")
     node.owed = older
 
 

@@ -10,13 +10,13 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from apps.sesam.errors import NodeError, NodeFault, NodeRefused
-from apps.sesam.journal import journal_mark, journal_open
+from apps.sesam.journal import journal_mark, journal_open, journal_store
 from apps.sesam.json_text import same
 from apps.sesam.models import Node, SyncAction
 from apps.sesam.plan import plan_made
 from apps.sesam.rules import Rules
 from apps.sesam.services.snapshots import snapshot_take
-from apps.sesam.services.writes import Found, written
+from apps.sesam.services.writes import ATTEMPTS, Found, written
 from apps.sesam.storage import configuration_keep, configuration_of
 from apps.sesam.words import some
 
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 PASSES = 2  # a configuration may be refused until the variables that it names are back
 
 
-def sync_undo(*, client: NodeClient, sync: Sync, note: Note) -> str:
+def sync_undo(*, client: NodeClient, sync: Sync, note: Note, attempts: int = ATTEMPTS) -> str:
     """Put back everything that the journal has open; empty when that is done, else what the node still holds.
 
     Only what the sync itself wrote: whatever else somebody has changed since then, stays as it is. Never raises for
-    what the node does: what could not be put back is marked as owed.
+    what the node does: what could not be put back is marked as owed. A write whose answer is lost is sent at most
+    `attempts` times. Raises DatabaseError at the very end, when the journal could not be kept.
     """
-    back, wrong = _Back(client, sync, note), dict[str, NodeError]()
+    back, wrong = _Back(client, sync, note, attempts), dict[str, NodeError]()
     for _ in range(PASSES):
         wrong = {}
         for entry in journal_open(sync):
@@ -52,12 +53,13 @@ def sync_undo(*, client: NodeClient, sync: Sync, note: Note) -> str:
         if not any(isinstance(error, NodeRefused) for error in wrong.values()):
             break
     if not wrong:
+        journal_store(sync)
         return ""
-    _marked(sync, "owed", "", note)
+    journal_mark(sync, "owed")
     return f"{_holds(sync, list(wrong))} {next(iter(wrong.values()))}"
 
 
-def left_settled(*, client: NodeClient, sync: Sync, note: Note) -> str:
+def left_settled(*, client: NodeClient, sync: Sync, note: Note, attempts: int = ATTEMPTS) -> str:
     """For whoever comes after the run: confirm its writes if the node has them all, else put them back.
 
     Empty when that is done, else what the node still holds. Raises NodeError when the node cannot be read.
@@ -70,7 +72,7 @@ def left_settled(*, client: NodeClient, sync: Sync, note: Note) -> str:
         _confirmed(sync)
         return ""
     note(f"Putting back what run #{sync.run_number} left half done.")
-    return sync_undo(client=client, sync=sync, note=note)
+    return sync_undo(client=client, sync=sync, note=note, attempts=attempts)
 
 
 def entities_differing(one: Mapping[str, Entity], other: Mapping[str, Entity]) -> list[str]:
@@ -85,10 +87,10 @@ def entities_differing(one: Mapping[str, Entity], other: Mapping[str, Entity]) -
 class _Back:
     """One undo: what the sync changed, from what it `wanted` to what was there `before`."""
 
-    def __init__(self, client: NodeClient, sync: Sync, note: Note) -> None:
+    def __init__(self, client: NodeClient, sync: Sync, note: Note, attempts: int = ATTEMPTS) -> None:
         assert sync.before is not None
         assert sync.wanted is not None
-        self._client, self._sync, self._note = client, sync, note
+        self._client, self._sync, self._note, self._attempts = client, sync, note, attempts
         rules = Rules.from_json(sync.rules)
         self._group = rules.config_group
         self._before = configuration_of(sync.before)
@@ -114,6 +116,9 @@ class _Back:
             entry
         )
 
+    def _written(self, write: Callable[[], None], look: Callable[[], Found]) -> None:
+        written(write, look, self._note, attempts=self._attempts)
+
     def _configuration(self, _entry: dict[str, Any]) -> None:
         now, before = self._entities(), self._before.entities
         back = _apart(now, before, self._changed)
@@ -129,7 +134,7 @@ class _Back:
         entities = [*kept.values(), *(before[name] for name in self._changed if name in before)]
         self._note(f"Configuration: putting back {len(back)} of {len(entities)} entities.")
         send = partial(self._client.configuration_put, entities, group=self._group)
-        written(send, self._configuration_there, self._note)
+        self._written(send, self._configuration_there)
         if self._configuration_there() is not Found.ARRIVED:
             raise NodeFault("The configuration that was put back does not read back as it was sent.")
         self._note("Configuration: put back, and read back.")
@@ -152,7 +157,7 @@ class _Back:
         changed = set(self._variables_changed)
         variables = {name: value for name, value in now.items() if name not in changed}
         variables |= {name: value for name, value in before.items() if name in changed}
-        written(partial(self._client.variables_put, variables), self._variables_there, self._note)
+        self._written(partial(self._client.variables_put, variables), self._variables_there)
         if self._variables_there() is not Found.ARRIVED:
             raise NodeFault("The variables that were put back do not read back as they were sent.")
         self._note(f"Variables: {len(back)} of {len(variables)} put back, and read back.")
@@ -164,7 +169,7 @@ class _Back:
     def _secrets(self, entry: dict[str, Any]) -> None:
         new, overwritten = entry.get("names", []), entry.get("overwritten", [])
         for name in sorted(self._client.secrets().intersection(new)):
-            written(partial(self._client.secret_delete, name), partial(self._secret_gone, name), self._note)
+            self._written(partial(self._client.secret_delete, name), partial(self._secret_gone, name))
         if new:
             self._note(f"Secrets: {len(new)} that it did not have before are deleted: {some(new, 20)}.")
         if overwritten:
@@ -204,11 +209,11 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def _marked(sync: Sync, state: str, what: str, note: Note) -> None:
-    """In the journal. What could not be kept there, the end of the run finds open, and looks at the node again."""
+    """In the journal, as soon as that can be kept: while the database is away, putting back goes on."""
     try:
         journal_mark(sync, state, *([what] if what else []))
     except DatabaseError as error:
-        note(f"The journal could not be kept ({type(error).__name__}); putting back goes on.")
+        note(f"The journal cannot be kept now ({type(error).__name__}); putting back goes on.")
 
 
 def _holds(sync: Sync, owed: list[str]) -> str:

@@ -27,13 +27,14 @@ def written(
     look: Callable[[], Found],
     note: Callable[[str], None],
     unsent: Callable[[], None] = lambda: None,
+    attempts: int = ATTEMPTS,
 ) -> None:
     """Carry out `write`; where its answer is lost, `look`, and send again only when nothing has changed.
 
     `unsent` is called when it certainly did nothing: it was refused, or never got there. Raises AnswerLost when
     nothing helped, and what `write` and `look` raise.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             write()
         except AnswerLost as error:
@@ -42,7 +43,7 @@ def written(
             if found is Found.ARRIVED:
                 note("It has what was sent: only the answer was lost.")
                 return
-            if found is Found.OTHER or attempt == ATTEMPTS:
+            if found is Found.OTHER or attempt == attempts:
                 raise
             note("It has what it had before: it is sent again.")
         except (NodeError, RunEnded):
