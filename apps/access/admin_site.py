@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import NotRelationField, get_fields_from_path, quote, unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Q
@@ -22,7 +23,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from apps.access import audit
 from apps.access.actor import Actor, Door
 from apps.access.address import address_of
-from apps.access.asked import nul_refused
+from apps.access.asked import nul_refused, numbers_refused
 from apps.access.errors import PanelError, Refused
 from apps.access.grants_page import grants_view
 from apps.access.levels import Level
@@ -75,6 +76,7 @@ class ModelAdmin(ThemeModelAdmin):
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         nul_refused(request)  # filters hand the address's words to the database
+        numbers_refused(request, but=SEARCH_VAR)
         response: HttpResponse = super().changelist_view(request, *args, **kwargs)
         return response
 

@@ -62,13 +62,32 @@ def test_a_nul_in_an_address(signed: Client, page: str, address: str) -> None:
         ("{page}/control/?preview={digits}", 200),
         ("{page}/control/?page={digits}", 200),
         ("{page}/commits/?page={digits}", 400),
-        ("/admin/environments/host/?cluster={digits}", 200),
+        ("/admin/environments/host/?cluster={digits}", 400),
         ("/admin/triggers/delivery/{digits}/change/", 404),
         ("/admin/runs/run/{digits}/change/", 404),
     ],
 )
 def test_thousands_of_digits(signed: Client, page: str, address: str, status: int) -> None:
     assert signed.get(address.format(page=page, digits=DIGITS)).status_code == status
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 40])
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/admin/environments/environment/{digits}/control/", 404),
+        ("/admin/environments/environment/{digits}/change/", 404),
+        ("/admin/sesam/node/{digits}/control/", 404),
+        ("/admin/sesam/node/{digits}/compare/", 404),
+        ("/admin/sesam/node/{digits}/change/", 404),
+        ("/admin/repos/repository/{digits}/change/", 404),
+        ("/admin/sesam/node/?subject__exact={digits}", 400),
+        ("/admin/sesam/sync/?node__subject__exact={digits}", 400),
+        ("/admin/sesam/node/?q={digits}", 200),
+    ],
+)
+def test_no_row_has_such_a_number(signed: Client, address: str, status: int, digits: str) -> None:
+    assert signed.get(address.format(digits=digits)).status_code == status
 
 
 def test_thousands_of_digits_for_a_holder(signed: Client, page: str) -> None:
