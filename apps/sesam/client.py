@@ -74,7 +74,7 @@ class NodeClient:
         self._reading: Watch | None = None
         self._pause = pause or _sleep
         self._adapter = _Adapter(tls_context(ca_bundle.strip(), verify_tls))
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False
         self._session.verify = verify_tls
         for scheme in POOLS:
@@ -318,6 +318,13 @@ class _Failed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__()
         self.failure = failure
+
+
+class _Session(requests.Session):
+    """Looks at no redirect: to prepare for one, requests would read all of the answer and believe its address."""
+
+    def get_redirect_target(self, resp: Any) -> None:
+        return None
 
 
 class _Adapter(HTTPAdapter):

@@ -19,6 +19,7 @@ from apps.sesam.errors import (
     NodeUnauthorized,
     NodeUnreachable,
 )
+from apps.sesam.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -135,7 +136,7 @@ def validation_errors(body: bytes) -> list[tuple[str, str, str, tuple[str, ...]]
 
 
 def _short(value: Any, most: int = LONGEST_QUOTE) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = shown(value[: most + 1]) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -163,7 +164,7 @@ def _said(call: Call, answer: Answer) -> str:
     if isinstance(said, dict):
         said = said.get("detail") or said.get("message") or said.get("msg") or said
     text = re.sub(r"[\x00-\x1f\x7f\s]+", " ", said if isinstance(said, str) else json.dumps(said)).strip()
-    return f": “{text[:LONGEST_QUOTE]}{'…' if len(text) > LONGEST_QUOTE else ''}”" if text else ""
+    return f": “{_short(text)}”" if text else ""
 
 
 def broken_off(call: Call, address: str, why: str, *, sent: bool, began: bool) -> Failure:

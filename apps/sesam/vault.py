@@ -263,6 +263,7 @@ class _NotAllowed(StoreError):
 def _furnish(session: Any, context: Any) -> None:
     """hvac's own session with the panel's connections, trust, and nothing from the machine."""
     session.trust_env = False
+    session.get_redirect_target = lambda _: None  # not followed; nor is its address believed and all of it read
     adapter = session.get_adapter("https://")
     adapter.poolmanager.connection_pool_kw["ssl_context"] = context
     adapter.cert_verify = lambda *_, **__: None  # it would add another bundle of authorities

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from apps.access.errors import NotFound, PanelError
@@ -134,12 +134,20 @@ def _paid(node: Node, *, paid: bool) -> None:
 def _concluded(node: Node, tip: Tip, seen: Seen) -> None:
     """Judge, keep, and start what is to be started."""
     try:
-        verdict = judged(node, tip, seen)
+        _conclude(node, tip, seen)
+    except (OperationalError, InterfaceError):  # the database's trouble is no node's
+        raise
     except Exception:  # whatever it is, the other nodes must be looked at
         logger.exception("The check of %s failed.", node.name)
         verdict = Verdict(
             state=NodeState.BROKEN, detail="The panel failed to compare it; its log says why.", failed=True
         )
+        failed = Seen(error=verdict.detail)
+        verdict_keep(node=node, claimed_at=_claim(node), tip=Tip(commit=tip.commit), seen=failed, verdict=verdict)
+
+
+def _conclude(node: Node, tip: Tip, seen: Seen) -> None:
+    verdict = judged(node, tip, seen)
     if verdict.fetch and not verdict.failed:
         fetch_awaited(node=node, claimed_at=_claim(node))
         return

@@ -7,6 +7,7 @@ One question for all branches of a repository, one download of each node's confi
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from apps.sesam.configuration import Json
     from apps.sesam.download import Download
 
+logger = logging.getLogger(__name__)
 LOGIC = 1  # to be raised when the same two sides may compare differently than before
 # A node that is silent is looked at again soon enough: no worker waits long for it.
 PATIENCE = Patience(connect=3.0, read=10.0, write=10.0, total=12.0, tries=2, limit=12.0, retry_after=2.0)
@@ -116,6 +118,9 @@ def node_look(node: Node, commit: str, settings: str) -> Seen:
             )  # fmt: skip
     except PanelError as error:
         return Seen(error=" ".join(filter(None, (str(error), getattr(error, "remedy", "")))))
+    except Exception:  # whatever it is, the other nodes must be looked at
+        logger.exception("%s answered what the panel stumbled over.", node.name)
+        return Seen(error="The panel failed to read what it answered; the panel's log says why.")
 
 
 def settings_digest(node: Node) -> str:

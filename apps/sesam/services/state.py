@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.sesam.models import Node
 from apps.sesam.states import NodeState
+from apps.sesam.words import shown
 
 
 def node_state_set(*, node: Node, state: NodeState, detail: str = "") -> bool:
@@ -18,7 +19,7 @@ def node_state_set(*, node: Node, state: NodeState, detail: str = "") -> bool:
     rows = Node.objects.filter(pk=node.pk)
     if state not in {NodeState.HALF, NodeState.OFF}:
         rows = rows.filter(owed=None)
-    now, detail = timezone.now(), detail[:500]
+    now, detail = timezone.now(), shown(detail)[:500]
     moved = bool(rows.exclude(state=state).update(state=state, state_since=now, state_detail=detail))
     if not moved:
         rows.filter(state=state).exclude(state_detail=detail).update(state_detail=detail)
