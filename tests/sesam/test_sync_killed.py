@@ -345,6 +345,7 @@ def test_owed_waits_while_the_node_is_off(dev: Setting) -> None:
     assert dev.fake.variables == {"where": "https://old.example"}
 
 
+@pytest.mark.database
 def test_older_debt_is_paid_after_the_newer(dev: Setting) -> None:
     first = _left_by_a_kill(dev)
     sound = first.before

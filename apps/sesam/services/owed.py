@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from apps.access.errors import PanelError
@@ -66,6 +66,11 @@ def owed_pay(*, node: Node) -> bool:
                 return debt_paid(fresh, client, _teller(fresh.owed), attempts=1)
         except PanelError as error:
             logger.warning("%s: what is owed to it could not be put back: %s", fresh.name, error)
+            return False
+        except DatabaseError:
+            raise
+        except Exception:  # whatever a node answers, it must not hold up the others' checks
+            logger.exception("%s: what is owed to it could not be put back.", fresh.name)
             return False
 
 
