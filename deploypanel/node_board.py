@@ -96,3 +96,5 @@ def node_flags(node: Node) -> Iterable[Badge]:
         yield Badge(
             text="TLS not verified", tone="warn", hint="Anyone between the panel and it can read and change it."
         )
+    elif node.is_in_clear:
+        yield Badge(text="Not encrypted", tone="warn", hint="Anyone between the panel and it can read and change it.")

@@ -152,6 +152,8 @@ class NodeAdmin(FollowerAdmin):
         parts = [badge(shown.text, shown.tone, shown.hint)]
         if not row.verify_tls and not row.is_ci:
             parts.append(badge("TLS not verified", "warn dp-badge-plain"))
+        elif row.is_in_clear:
+            parts.append(badge("Not encrypted", "warn dp-badge-plain"))
         words = format_html_join(" ", "{}", ((part,) for part in parts))
         return format_html('{}<div class="dp-list-subject dp-nowrap">since {}</div>', words, age(row.state_since))
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.access.fields import EncryptedTextField
 from apps.access.models import NAME_VALIDATOR, Subject
 from apps.runs.states import RunState
-from apps.sesam.soundness import extra_problems, node_problems, store_problems, twin_problem
+from apps.sesam.soundness import extra_problems, is_in_clear, node_problems, store_problems, twin_problem
 from apps.sesam.states import NodeState
 
 SHORTEST_INTERVAL = 5  # seconds
@@ -227,6 +227,11 @@ class Node(Subject):
     def is_ci(self) -> bool:
         """It verifies a repository; there is no node behind it."""
         return self.environment == Stage.CI and self.layout == Layout.MULTI
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Its token, and all that is sent to it, leaves this machine without TLS."""
+        return not self.is_ci and is_in_clear(self.url)
 
     @property
     def applies_by_itself(self) -> bool:

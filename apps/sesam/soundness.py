@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -137,6 +138,18 @@ def url_fault(url: str) -> str:
     if parts.query or parts.fragment or not url.strip().isprintable() or " " in url.strip():
         return ", without “?”, “#” and blanks"
     return ""
+
+
+def is_in_clear(url: str) -> bool:
+    """Whether what is sent to an address leaves this machine without TLS."""
+    if not url.strip().lower().startswith("http://"):
+        return False
+    host = ""
+    try:
+        host = urlsplit(url.strip()).hostname or ""
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host != "localhost" and not host.endswith(".localhost")
 
 
 def is_within(path: str) -> bool:

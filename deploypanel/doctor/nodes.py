@@ -22,6 +22,9 @@ def nodes() -> Iterator[Finding]:
         if not node.verify_tls and node.url.startswith("https://"):
             text = "is not asked for its certificate: anyone between the panel and it can read and change it all"
             yield Finding(about=about, text=text, remedy="give it its CA bundle, and verify TLS")
+        if node.is_in_clear:
+            text = "is spoken to without TLS: anyone between the panel and it can read its token, and change it all"
+            yield Finding(about=about, text=text, remedy="give it an address that begins with https://")
         yield from _automatic(node, about)
 
 

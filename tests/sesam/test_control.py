@@ -114,6 +114,24 @@ def test_every_page_warns_when_tls_is_not_verified(as_owner: Client, node: Node,
         assert (b"TLS is not verified." in answer.content) is not verify
 
 
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://dev.example/api", True),
+        ("HTTP://10.0.0.7:9042", True),
+        ("http://127.0.0.1:9042/api", False),
+        ("http://[::1]/api", False),
+        ("http://localhost:9042", False),
+        ("https://dev.example/api", False),
+    ],
+)
+def test_pages_warn_where_nothing_is_encrypted(as_owner: Client, node: Node, url: str, warned: bool) -> None:
+    Node.objects.filter(pk=node.pk).update(url=url)
+    for page in (f"/admin/sesam/node/{node.pk}/control/", f"/admin/sesam/node/{node.pk}/change/"):
+        assert ("Nothing is encrypted on the way" in as_owner.get(page).content.decode()) is warned
+    assert ("Not encrypted" in as_owner.get("/admin/sesam/node/").content.decode()) is warned
+
+
 def test_secrets_are_on_no_page(as_owner: Client, node: Node) -> None:
     for page in ("control/", "live/", "change/"):
         assert rows.TOKEN not in shown(as_owner, node, page)
