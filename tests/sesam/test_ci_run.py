@@ -9,6 +9,7 @@ import pytest
 from apps.access.errors import InputError, Refused
 from apps.runs.models import Cause
 from apps.runs.states import RunState
+from apps.sesam.management.status_words import next_check
 from apps.sesam.models import Layout, Node, SecretStore, Stage, StoredSecret, Sync
 from apps.sesam.services import plan_request, sync_request, verify_request
 from apps.sesam.states import NodeState
@@ -72,6 +73,18 @@ def test_variable_must_be_in_both_files(node: Node, repo: GitRepo) -> None:
     assert "variables-test.json" not in log_of(row).partition("Missing variable")[2].partition("\n")[0]
     node.refresh_from_db()
     assert node.state == NodeState.BROKEN
+
+
+def test_variables_are_verified_although_nobody_said_so(node: Node, repo: GitRepo) -> None:
+    Node.objects.filter(pk=node.pk).update(verify=[])
+    committed(repo, multinode.system("s"), prod="{}")
+    row = verified(node)
+    assert row.state == RunState.FAILED
+    assert list(row.missing["variables"]) == ["base"]
+
+
+def test_nothing_is_promised_to_be_checked_next(node: Node) -> None:
+    assert next_check(node) is None
 
 
 def test_secrets_are_verified_where_a_store_is(node: Node, repo: GitRepo) -> None:

@@ -79,7 +79,7 @@ def status_lines(node: Node, run: int | None) -> Iterator[str]:
 
 def next_check(node: Node) -> dt.datetime | None:
     """When a worker looks at it next; None when never by itself."""
-    if not node.enabled or node.interval is None:
+    if not node.enabled or node.interval is None or node.is_ci:
         return None
     return node.check_after or timezone.now()
 

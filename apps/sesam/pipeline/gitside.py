@@ -147,7 +147,8 @@ def _expansion_told(work: Work, desired: Desired) -> None:
 def _variables_missing(
     work: Work, node: Node, desired: Desired, client: NodeClient | None
 ) -> Mapping[str, Sequence[str]]:
-    if "variables" not in {*node.verify, *node.upload}:
+    # ci is there for nothing else.
+    if "variables" not in {*node.verify, *node.upload} and not node.is_ci:
         return {}
     settings = desired.source.settings
     if settings.variables_paths or settings.verified_paths:
