@@ -110,6 +110,26 @@ def test_snapshot_of_another_address_asks_first(dev: Setting, other: FakeNode) -
     assert set(other.entities) == {"a", "old", "node"}
 
 
+def test_questions_of_a_restore_are_not_answered_by_a_sync(dev: Setting) -> None:
+    dev.fake.put(*(pipe(f"n{number}") for number in range(30)))
+    assert restored(dev).questions
+    dev.node.refresh_from_db()
+    assert dev.node.questions == []
+    assert dev.node.state != NodeState.ASKS
+
+
+def test_syncs_that_fail_do_not_push_out_older_snapshots(dev: Setting) -> None:
+    dev.fake.faults.add("PUT", "/api/config", "status:403", times=None)
+    dev.commit(pipe("a", name="refused"), METADATA)
+    for _ in range(3):
+        row = dev.sync(confirmed={"removals": 9})
+        assert row.state == RunState.FAILED
+    assert snapshots_of(dev.node).count() == 2
+    newest = snapshots_of(dev.node).first()
+    assert newest is not None
+    assert newest.sync == row
+
+
 def test_changed_settings_are_not_drift(dev: Setting) -> None:
     assert check(dev).state == NodeState.IN_SYNC
     dev.repo.commit({"elsewhere/pipes/a.conf.json": json.dumps(pipe("a", name="other"))})

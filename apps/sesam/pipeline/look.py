@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
+
 from apps.sesam.models import Node
 from apps.sesam.pipeline import stages
 from apps.sesam.pipeline.compare import compared, counts_words, guarded
@@ -52,5 +54,5 @@ def verify(work: Work, row: Sync) -> None:
         if node.is_ci:
             # There is no node behind it: what was verified last is what it “has”.
             success_kept(row, node, row.commit)
-            Node.objects.filter(pk=node.pk).update(checked_at=row.run.ended_at if row.run else None)
+            Node.objects.filter(pk=node.pk).update(checked_at=timezone.now())
         work.summary = f"{row.ref} {row.commit[:8]} is sound: {len(desired.configuration.entities)} entities."

@@ -70,6 +70,8 @@ def follows(row: Sync, node: Node) -> bool:
 def _kept(row: Sync, node: Node, error: Exception) -> None:
     cause = error.cause if isinstance(error, Unapplied) else error
     if isinstance(cause, QuestionsAsked):
+        if row.action != SyncAction.SYNC or not follows(row, node):
+            return  # a restore's questions are not those of the next sync: they are kept on the row
         Node.objects.filter(pk=node.pk).update(questions=cause.asked)
     if isinstance(cause, AnswerLost):
         # It may be carried out after all, also on a node that nobody looks at by itself.

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 def snapshot_take(
     *, node: Node, sync: Sync | None, content: StoredConfiguration, configuration: Configuration
 ) -> Snapshot:
-    """Keep what the node has now. `content` is `configuration`, stored."""
+    """Keep what the node has now. `content` is `configuration`, stored.
+
+    Where the newest snapshot holds the very same, that one is taken anew: syncs that fail again and again must not
+    push out what the node had before them.
+    """
+    newest = node.snapshots.order_by("-id").first()
+    if newest is not None and newest.content_id == content.pk:
+        newest.sync, newest.commit, newest.taken_at = sync, node.applied_commit, timezone.now()
+        newest.save(update_fields=["sync", "commit", "taken_at"])
+        return newest
     variables = configuration.variables
     return Snapshot.objects.create(
         node=node,
