@@ -177,7 +177,9 @@ def next_check(node: Node, now: datetime) -> str:
         return "not while it is off"
     if node.check_claimed_at is not None:
         return "looking now"
-    if node.interval is None:
+    if node.is_ci and node.apply_mode != ApplyMode.MANUAL:
+        return "with the next push"
+    if node.is_ci or node.interval is None:
         return "on request only"
     at = check_at(node, now)
     return f"in {duration(max(1.0, (at - now).total_seconds()))}" if at is not None else "at once"

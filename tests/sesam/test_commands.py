@@ -179,6 +179,31 @@ def test_restore_goes_back_pauses_and_resume_ends_it(manage: Manage, dev: Settin
     assert "does not have the snapshot 999999; there are:" in err
 
 
+def test_restore_dry_run_shows_what_would_come_back(manage: Manage, dev: Setting) -> None:
+    manage("sync", "dev", "--follow")
+    before, runs = dict(dev.fake.entities), Run.objects.count()
+    status, out, err = manage("restore", "dev", "--dry-run")
+    assert (status, err) == (5, "")
+    first, counts, *lines = out.splitlines()
+    assert first.startswith("dev: from what run #")
+    assert counts.split(",")[0] == f"{sum(line.startswith('  + ') for line in lines)} new"
+    assert "  + old" in lines
+    found = json.loads(manage("restore", "dev", "--dry-run", "--json")[1])
+    assert "old" in found["new"]
+    assert found["counts"]["new"] == len(found["new"])
+    assert manage("restore", "dev", "--dry-run", "--confirm", "all")[0] == 2
+    assert (dev.fake.entities, Run.objects.count()) == (before, runs)
+    dev.node.refresh_from_db()
+    assert dev.node.auto_paused_at is None
+    manage("restore", "dev", "--follow")
+    number = str(found["snapshot"])
+    assert manage("restore", "dev", "--dry-run", "--snapshot", number)[1].endswith("Nothing would change.\n")
+    Sync.objects.update(before=None)
+    status, _, err = manage("restore", "dev", "--dry-run")
+    assert status == 2
+    assert "is not known" in err
+
+
 def test_restore_confirms_what_its_last_attempt_asked(manage: Manage, dev: Setting) -> None:
     manage("sync", "dev", "--follow")
     dev.hold(*(pipe(f"new{number}") for number in range(20)), METADATA)

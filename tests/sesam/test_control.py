@@ -17,7 +17,7 @@ from apps.access.levels import Level
 from apps.repos.services import repository_fetch
 from apps.runs.states import RunState
 from apps.sesam import control
-from apps.sesam.models import ExtraNode, Node, Sync
+from apps.sesam.models import ApplyMode, ExtraNode, Layout, Node, Stage, Sync
 from tests.sesam import rows
 from tests.sesam.multinode import TEMPLATES, pipe, repository_files
 from tests.support.cast import grant
@@ -399,6 +399,10 @@ def test_next_check_in_words() -> None:
     assert control.next_check(node, now) == "in 42 s"
     node.check_claimed_at = now
     assert control.next_check(node, now) == "looking now"
+    ci = Node(name="ci", layout=Layout.MULTI, environment=Stage.CI)
+    assert control.next_check(ci, now) == "on request only"
+    ci.apply_mode = ApplyMode.PUSH
+    assert control.next_check(ci, now) == "with the next push"
 
 
 @pytest.mark.database

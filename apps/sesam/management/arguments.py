@@ -53,6 +53,9 @@ def _restore(acts: _SubParsersAction[ArgumentParser]) -> ArgumentParser:
     restore = acts.add_parser("restore", help="put back what the node had; nothing is applied by itself until resumed")
     _node(restore)
     restore.add_argument("--snapshot", type=int, metavar="NUMBER", help="as status lists them (default: the newest)")
+    restore.add_argument(
+        "--dry-run", action="store_true", help="show what would come back, and do nothing; 5 when something would"
+    )
     _confirm(restore, "all: what the last attempt to restore this snapshot asked")
     return restore
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from apps.sesam.models import Sync
-    from apps.sesam.plan import Plan
+    from apps.sesam.plan import Plan, VariableChange
 
 MARKS = {"new": "+", "changed": "~", "removed": "-"}
 MOST = 200  # ids of one kind of change; a page has them all
@@ -34,6 +34,13 @@ def plan_lines(sync: Sync, plan: Plan | None) -> list[str]:
         *(_plan(plan) if plan else []),
         *question_lines(sync.questions),
     ]
+
+
+def change_lines(ids: Mapping[str, Sequence[str]], variables: Sequence[VariableChange]) -> Iterator[str]:
+    """A line for each entity, by move, and for each variable."""
+    for move, mark in MARKS.items():
+        yield from _some(mark, [shown(name) for name in ids[move]])
+    yield from _some("variable", [f"{MARKS[one.move]} {shown(one.name)}" for one in variables])
 
 
 def problem_lines(problems: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -58,9 +65,7 @@ def _plan(plan: Plan) -> Iterator[str]:
         return
     told = ", ".join(f"{counts[move]} {move}" for move in ("new", "changed", "removed", "unchanged"))
     yield f"{told}{_left_alone(counts)}"
-    for move, mark in MARKS.items():
-        yield from _some(mark, [shown(name) for name in plan.ids(move)])
-    yield from _some("variable", [f"{MARKS[one.move]} {shown(one.name)}" for one in plan.variables])
+    yield from change_lines({move: plan.ids(move) for move in MARKS}, plan.variables)
     yield from _some("secret +", [shown(name) for name in plan.secrets_missing])
 
 

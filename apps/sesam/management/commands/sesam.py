@@ -20,6 +20,7 @@ from apps.sesam.management.acting import (
 )
 from apps.sesam.management.arguments import arguments_add
 from apps.sesam.management.plan_words import missing_lines, plan_lines, plan_of, problem_lines
+from apps.sesam.management.restore_words import since_json, since_lines, since_meant
 from apps.sesam.management.status_words import status_json, status_line, status_lines
 from apps.sesam.models import Sync, SyncAction
 from apps.sesam.plan_reads import plan_json
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
     from apps.access.actor import Actor
-    from apps.sesam.models import Node
+    from apps.sesam.models import Node, Snapshot
 
 WOULD_CHANGE = 5  # how a plan exits that is not empty
 
@@ -101,14 +102,14 @@ class Command(StartingCommand):
         return self._started(sync, options)
 
     def _dry_run(self, options: dict[str, Any], actor: Actor) -> int:
-        given = [f"--{name.replace('_', '-')}" for name in _WRITING if options[name]]
-        if given:
-            raise InputError("has no meaning for a plan, which changes nothing.", ", ".join(given))
+        _nothing_written(options, "confirm", "when_open", "override", "resend_secrets")
         return self._plan(options, actor)
 
     def _restore(self, options: dict[str, Any], actor: Actor) -> int:
         node = node_meant(options["node"], actor.user)
         snapshot = snapshot_meant(node, options["snapshot"])
+        if options["dry_run"]:
+            return self._restore_dry_run(snapshot, options)
         if options["confirm"] == [ALL]:
             last = Sync.objects.filter(node=node, restored=snapshot).order_by("-id").first()
             confirmed = self._yes(last.questions if last else [], options)
@@ -123,6 +124,15 @@ class Command(StartingCommand):
             confirmed=confirmed,
         )
         return self._started(sync, options)
+
+    def _restore_dry_run(self, snapshot: Snapshot, options: dict[str, Any]) -> int:
+        _nothing_written(options, "confirm", "override", "follow")
+        since = since_meant(snapshot)
+        if options["as_json"]:
+            self.print_json(since_json(snapshot, since))
+        else:
+            self.stdout.write("\n".join(since_lines(snapshot, since)))
+        return Exit.DONE if since.is_nothing else WOULD_CHANGE
 
     def _verify(self, options: dict[str, Any], actor: Actor) -> int:
         if not options["node"]:
@@ -209,4 +219,8 @@ class Command(StartingCommand):
             (self.stderr if failed else self.stdout).write(f"Run #{run.pk}: {run.summary or run.get_state_display()}")
 
 
-_WRITING = ("confirm", "when_open", "override", "resend_secrets")
+def _nothing_written(options: dict[str, Any], *names: str) -> None:
+    """Raise InputError where one of these, which are for writing, is given."""
+    given = [f"--{name.replace('_', '-')}" for name in names if options[name]]
+    if given:
+        raise InputError("has no meaning for a plan, which changes nothing.", ", ".join(given))
