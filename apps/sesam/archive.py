@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import struct
 import zipfile
 import zlib
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from apps.sesam.configuration import Configuration, Entity
 from apps.sesam.errors import JsonProblem
 from apps.sesam.json_text import MOST_VALUES, is_overfull, json_read
-from apps.sesam.words import shown
+from apps.sesam.words import has_halves, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +26,6 @@ _FOLDERS = ("pipes/", "systems/")
 _HEAD = 30  # bytes before each file's name
 # NotImplementedError is a version or a way of packing that does not exist.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error, NotImplementedError)
-_HALVES = re.compile("[\ud800-\udfff]")  # of characters: nothing can write them
 _SEPARATORS = str.maketrans({"/": "%2F", "\\": "%5C", "\0": "%00"})
 
 
@@ -162,7 +160,7 @@ def configuration_read(files: Mapping[str, bytes]) -> Configuration:
             unknown.append(name.removeprefix("unknown/"))
             continue
         entity = Entity(id=str(value["_id"]), value=value)
-        if _HALVES.search(entity.id):
+        if has_halves(entity.id):
             raise BadArchive(f"has an entity whose _id is no text: {shown(entity.id[:80])}.")
         if entity.id in entities:
             raise BadArchive(f"has two entities with the _id {entity.id}.")

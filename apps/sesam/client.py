@@ -28,6 +28,7 @@ from apps.sesam.download import Download, NodeStatus
 from apps.sesam.errors import AnswerLost, JsonProblem, NodeFault
 from apps.sesam.json_text import json_read
 from apps.sesam.patience import Patience, retry_after
+from apps.sesam.words import has_halves, shown
 
 if TYPE_CHECKING:
     import ssl
@@ -143,7 +144,7 @@ class NodeClient:
     # Variables and secrets
 
     def variables(self) -> dict[str, Json]:
-        return self._ask(Call(method="GET", path="/env", what="reading variables", headers=_JSON), self._object)
+        return self._ask(Call(method="GET", path="/env", what="reading variables", headers=_JSON), self._named)
 
     def variables_put(self, variables: Mapping[str, Json]) -> None:
         """Replace all of them."""
@@ -218,6 +219,13 @@ class NodeClient:
 
     def _object(self, answer: Answer) -> dict[str, Json]:
         return dict(self._read(answer, dict))
+
+    def _named(self, answer: Answer) -> dict[str, Json]:
+        found = self._object(answer)
+        if odd := next(filter(has_halves, found), None):
+            text = f"{self.address} has a variable whose name is no text: {shown(odd[:80])}."
+            raise _Failed(Failure(error=NodeFault(text, "Remove it from the node.")))
+        return found
 
     def _names(self, answer: Answer) -> frozenset[str]:
         return frozenset(str(one) for one in self._read(answer, (list, dict)))

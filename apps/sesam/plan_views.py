@@ -168,7 +168,10 @@ def plan_download(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _download(told: dict[str, Any], name: str) -> HttpResponse:
-    response = JsonResponse(told, json_dumps_params={"indent": 2, "ensure_ascii": False})
+    try:
+        response = JsonResponse(told, json_dumps_params={"indent": 2, "ensure_ascii": False})
+    except UnicodeEncodeError:  # half a character, which JSON may hold and nothing can write
+        response = JsonResponse(told, json_dumps_params={"indent": 2})
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from apps.sesam.configuration import Problem
 from apps.sesam.errors import JsonProblem
 from apps.sesam.json_text import json_read, same
-from apps.sesam.words import shown
+from apps.sesam.words import has_halves, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,8 @@ def variables_read(
 def _object(value: Json, path: str) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise JsonProblem(path, "Variables are one JSON object of names and values.", 1)
+    if odd := next(filter(has_halves, value), None):
+        raise JsonProblem(path, f"The name “{shown(odd[:80])}” is no text.")
     return value
 
 

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def has_halves(text: str) -> bool:
+    """Whether it has halves of characters, as JSON may: nothing can write it."""
+    return bool(_HALVES.search(text))
 
 
 def is_plain(text: str) -> bool:
