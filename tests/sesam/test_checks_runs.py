@@ -81,6 +81,30 @@ def test_what_drifted_is_healed_each_time(dev: Setting) -> None:
         assert Run.objects.count() == count
 
 
+def test_what_drifts_again_and_again_is_healed_more_seldom(dev: Setting) -> None:
+    """Each time to something else: it must neither be synced each minute for ever, nor use up the snapshots."""
+    check(dev)
+    for count in range(6):
+        dev.hold(pipe("a", description=f"by a robot, {count}"))
+        assert check(dev).state == NodeState.DRIFTED
+        if Run.objects.filter(state=RunState.QUEUED).exists():
+            assert started(dev).state == RunState.SUCCEEDED
+            assert check(dev).state == NodeState.IN_SYNC
+    assert Run.objects.count() == 3
+    for _ in range(2):
+        node = check(dev)
+        assert node.state_detail.count("It is applied again after") == 1
+        assert "tried 3 times" in node.state_detail
+    Node.objects.update(tried_at=timezone.now() - timedelta(minutes=21))
+    check(dev)
+    assert started(dev).state == RunState.SUCCEEDED
+    assert check(dev).tries == 4
+    Node.objects.update(tried_at=timezone.now() - timedelta(hours=3))
+    dev.hold(pipe("a", description="much later"))
+    assert check(dev).tries == 1, "it has been quiet since"
+    assert started(dev).state == RunState.SUCCEEDED
+
+
 def test_what_failed_waits_before_it_is_tried_again(dev: Setting) -> None:
     check(dev)
     news(dev, "a", "b")

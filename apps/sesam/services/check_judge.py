@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 COMPARED = (NodeState.IN_SYNC, NodeState.BEHIND, NodeState.DRIFTED, NodeState.ASKS, NodeState.BROKEN)
 
 
+WAITS = " It is applied again after "  # begins what a state's detail says while a node must wait for the next try
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What is to be kept of a check."""
@@ -76,7 +79,11 @@ def applies(node: Node, state: NodeState) -> bool:
 def _unchanged(node: Node, key: str) -> Verdict:
     state, asked = NodeState(node.state), tuple(node.questions)
     return Verdict(
-        state=state, detail=node.state_detail, key=key, questions=asked, apply=not asked and applies(node, state)
+        state=state,
+        detail=node.state_detail.partition(WAITS)[0],
+        key=key,
+        questions=asked,
+        apply=not asked and applies(node, state),
     )
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from apps.sesam.services.check_look import Seen, Tip
 
 FETCH_SOON, FETCH_LATER = timedelta(seconds=2), timedelta(seconds=10)  # until a fetch is looked for again
+DRIFT = "drift "  # begins what is remembered of a try to heal
+QUIET = timedelta(hours=2)  # without drift, after which a node counts as one that does not drift
 FETCH_LONG = timedelta(seconds=20)  # one that takes longer, is not looked for so often
 
 
@@ -76,11 +78,18 @@ def _found(node: Node, now: datetime, tip: Tip, seen: Seen, verdict: Verdict) ->
     if not seen.error:
         found |= {"answered_at": now, "seen_digest": seen.digest, "seen_etag": seen.etag[:200]}
     if verdict.in_sync:
-        found |= {"tried": "", "tries": 0}
+        found |= _tried(node, now)
         found["applied_settings"] = wish_digest(node)
         if tip.commit != node.applied_commit:
             found |= {"applied_commit": tip.commit, "applied_at": now}
     return found
+
+
+def _tried(node: Node, now: datetime) -> dict[str, Any]:
+    """It is in sync: what was tried has helped. How often it was healed of late, still counts."""
+    if node.tried.startswith(DRIFT) and node.tried_at is not None and now - node.tried_at < QUIET:
+        return {"tried": DRIFT}
+    return {"tried": "", "tries": 0}
 
 
 def _record(node: Node, commit: str) -> None:
