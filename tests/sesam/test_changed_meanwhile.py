@@ -23,6 +23,7 @@ from apps.sesam.selectors import snapshots_of
 from apps.sesam.services import node_resume, owed_pay, restore_request, sync_push, sync_request
 from apps.sesam.services.check import nodes_check
 from apps.sesam.services.check_apply import verdict_apply
+from apps.sesam.services.check_due import checks_start_due
 from apps.sesam.services.check_judge import Verdict
 from apps.sesam.soundness import twin_problem
 from apps.sesam.states import NodeState
@@ -277,6 +278,22 @@ def test_somebody_edits_between_the_write_and_reading_back(dev: Setting) -> None
     assert dev.fake.entities["a"]["name"] == "A"
     assert dev.fake.variables == {"x": 2}
     assert "1 entities were changed by someone else, and stay (mine)" in log_of(row)
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_clock_that_is_set_back(dev: Setting, claimed: bool) -> None:
+    """Nobody waits for an hour that comes a second time."""
+    now = timezone.now()
+    assert checks_start_due(now + timedelta(hours=1)) == [dev.node.pk]
+    ahead = {"checked_at": now + timedelta(hours=1), "check_after": now + timedelta(hours=1, minutes=1)}
+    if not claimed:
+        ahead["check_claimed_at"] = None
+    Node.objects.filter(pk=dev.node.pk).update(**ahead)
+    assert checks_start_due(now) == [dev.node.pk]
+    node = check(dev)
+    assert node.check_claimed_at is None
+    assert node.check_after < now + timedelta(minutes=3)
+    assert checks_start_due(timezone.now()) == []
 
 
 class _Away:

@@ -74,7 +74,8 @@ def _again_at(node: Node) -> datetime:
 
 def _is_overtaken(node: Node) -> bool:
     """Whether a push brought something newer since the check asked Git: that must not be undone by the older."""
-    return Node.objects.filter(pk=node.pk, wanted_at__gt=node.check_claimed_at).exists()
+    since, now = node.check_claimed_at, timezone.now()
+    return Node.objects.filter(pk=node.pk, wanted_at__gt=since, wanted_at__lte=now).exists()
 
 
 def _remember(node: Node, key: str, now: datetime) -> None:

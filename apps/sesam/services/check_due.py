@@ -42,12 +42,15 @@ class Due(NamedTuple):
 
     pk: int
     check_after: datetime | None
+    checked_at: datetime | None
     interval: int | None
     check_failures: int
     source: int | None  # the repository that it follows, its master's for one that is fed
 
     def is_due(self, now: datetime) -> bool:
-        return self.check_after is None or self.check_after <= now
+        # Looked at in the future: the clock was set back, and the next look is not as far away as it seems.
+        is_odd = self.checked_at is not None and self.checked_at > now + VOID
+        return self.check_after is None or self.check_after <= now or is_odd
 
     def goes_along(self, now: datetime) -> bool:
         """Whether it may be looked at a little early, together with others of its repository."""
@@ -97,7 +100,7 @@ def claims_release(*, ids: Iterable[int], claimed_at: datetime, again_at: dateti
 
 
 def unclaimed(now: datetime) -> Q:
-    return Q(check_claimed_at=None) | Q(check_claimed_at__lt=now - VOID)
+    return Q(check_claimed_at=None) | Q(check_claimed_at__lt=now - VOID) | Q(check_claimed_at__gt=now + VOID)
 
 
 def source_repository() -> Coalesce:
@@ -115,12 +118,13 @@ def _due(now: datetime) -> list[Due]:
     at_work = Run.objects.filter(subject=OuterRef("pk"), exclusive=True, state__in=ACTIVE)
     watched = Q(interval__isnull=False) | Q(owed__isnull=False)
     soon = Q(check_after__lte=now + timedelta(seconds=AHEAD)) | (Q(check_after=None) & watched)
+    soon |= Q(checked_at__gt=now + VOID) & watched
     rows = (
         nodes_checked()
         .filter(soon, unclaimed(now), ~Exists(at_work))
         .annotate(source=source_repository())
         .order_by(F("check_after").asc(nulls_first=True), "pk")
-        .values_list("pk", "check_after", "interval", "check_failures", "source")
+        .values_list("pk", "check_after", "checked_at", "interval", "check_failures", "source")
     )
     found = [Due(*row) for row in rows[: 10 * BATCH]]
     asked = {one.source for one in found if one.is_due(now)} - {None}
@@ -140,7 +144,7 @@ def _started(ids: Sequence[int], now: datetime, *, slow: bool) -> list[int]:
 def _tasks(now: datetime, *, slow: bool) -> int:
     """How many tasks are on the queue or at work: all that one task has to do was claimed at the same moment."""
     kind = Q(check_failures__gt=0) if slow else Q(check_failures=0)
-    claims = Node.objects.filter(kind, check_claimed_at__gte=now - VOID)
+    claims = Node.objects.filter(kind, check_claimed_at__range=(now - VOID, now + VOID))
     return claims.order_by().values("check_claimed_at").distinct().count()
 
 
