@@ -10,6 +10,7 @@ from django.contrib.admin.utils import NotRelationField, get_fields_from_path, q
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import FieldDoesNotExist
+from django.db import DataError
 from django.db.models import Q
 from django.http import Http404, HttpResponseRedirect
 from django.urls import path, reverse
@@ -76,7 +77,7 @@ class ModelAdmin(ThemeModelAdmin):
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         nul_refused(request)  # filters hand the address's words to the database
-        numbers_refused(request, but=SEARCH_VAR)
+        numbers_refused(request.GET, but=SEARCH_VAR)
         response: HttpResponse = super().changelist_view(request, *args, **kwargs)
         return response
 
@@ -84,6 +85,9 @@ class ModelAdmin(ThemeModelAdmin):
         """What a service refuses while saving is a sentence on the form's page; Django has rolled back by then."""
         try:
             response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except (OverflowError, DataError):  # a choice among rows, of one that none can be
+            numbers_refused(request.POST)
+            raise
         except PanelError as error:
             if request.method != "POST":  # sent back to itself, it would go round for ever
                 raise

@@ -11,7 +11,7 @@ from django.utils.deprecation import MiddlewareMixin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from django.http import HttpRequest
+    from django.http import HttpRequest, QueryDict
 
 DIGITS = 18  # any such number is a 64-bit integer; Python itself refuses to read thousands of them
 
@@ -23,9 +23,9 @@ def nul_refused(request: HttpRequest) -> None:
             raise BadRequest("A field holds a NUL character.")
 
 
-def numbers_refused(request: HttpRequest, *, but: str = "") -> None:
-    """Raise BadRequest where the address asks for a number that no column can hold; `but` names a field of text."""
-    for name, values in request.GET.lists():
+def numbers_refused(fields: QueryDict, *, but: str = "") -> None:
+    """Raise BadRequest where a field is a number that no column can hold; `but` names a field of text."""
+    for name, values in fields.lists():
         if name != but and any(_is_beyond(value) for value in values):
             raise BadRequest("A number is too large.")
 

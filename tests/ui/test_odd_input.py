@@ -90,6 +90,13 @@ def test_no_row_has_such_a_number(signed: Client, address: str, status: int, dig
     assert signed.get(address.format(digits=digits)).status_code == status
 
 
+def test_a_choice_among_rows_of_one_that_cannot_be(client: Client, admin_user: User) -> None:
+    rows.repository_make()
+    client.force_login(admin_user)
+    form = {"name": "n", "repository": "9" * 30, "extras-TOTAL_FORMS": "0", "extras-INITIAL_FORMS": "0"}
+    assert client.post("/admin/sesam/node/add/", form).status_code == 400
+
+
 def test_thousands_of_digits_for_a_holder(signed: Client, page: str) -> None:
     answer = signed.post(f"{page}/grants/", {"holder": f"user:{DIGITS}", "level": "view"}, follow=True)
     assert "Choose a person or a group." in answer.content.decode()
