@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from apps.repos.services import repository_fetch
 from apps.runs.states import RunState
 from apps.sesam.models import Node, SecretStore, StoredSecret, Sync
 from apps.sesam.services import owed_pay
@@ -77,7 +78,8 @@ def sync(dev: Setting) -> Sync:
 
 def calls_of(dev: Setting) -> tuple[list[tuple[str, str]], Any, Any]:
     """Every call of a sync in order; what the node held before, and after."""
-    sync(dev)  # fetches
+    assert dev.node.repository is not None
+    repository_fetch(repository=dev.node.repository)
     reset(dev)
     before = held(dev)
     row = sync(dev)
