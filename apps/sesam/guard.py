@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apps.sesam.soundness import same_place
 from apps.sesam.words import some
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def questions(plan: Plan, *, removal_limit: int, removal_share: int) -> tuple[Qu
 
 def address_asked(taken: str, now: str) -> tuple[Question, ...]:
     """What must be asked before something that was at the address `taken` goes to the address `now`."""
-    if taken in {"", now}:
+    if not taken or same_place(taken, now):
         return ()
     text = f"It was taken at {taken}, and would be put back at {now}: is that the same node, which has only moved?"
     return (Question(kind="address", number=1, text=text),)

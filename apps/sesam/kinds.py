@@ -20,6 +20,7 @@ from apps.sesam.services.automatic import sync_wanted
 from apps.sesam.services.owed import node_owes, owed_pay
 from apps.sesam.services.rules import run_admitted
 from apps.sesam.services.state import node_held
+from apps.sesam.soundness import same_place
 
 if TYPE_CHECKING:
     from apps.access.decision import Decision
@@ -120,7 +121,8 @@ def _pay(run: Run) -> None:
     row = Sync.objects.select_related("node").filter(run=run).first()
     if row is None or row.node is None:
         return
-    if row.node.owed_id is None and journal_open(row) and row.node_url in {"", row.node.url}:
+    is_there = not row.node_url or same_place(row.node_url, row.node.url)
+    if row.node.owed_id is None and journal_open(row) and is_there:
         node_owes(sync=row, detail=LEFT.format(run.pk))  # whatever kept the run's end from noting it
     owed_pay(node=row.node)
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.access.fields import EncryptedTextField
 from apps.access.models import NAME_VALIDATOR, Subject
 from apps.runs.states import RunState
-from apps.sesam.soundness import extra_problems, is_in_clear, node_problems, store_problems, twin_problem
+from apps.sesam.soundness import extra_problems, is_in_clear, node_problems, same_place, store_problems, twin_problem
 from apps.sesam.states import NodeState
 
 SHORTEST_INTERVAL = 5  # seconds
@@ -259,7 +259,7 @@ class Node(Subject):
         super().save_settings()
         rows = Node.objects.filter(pk=self.pk)
         rows.update(check_after=None)
-        if before is not None and before[0] != self.url:
+        if before is not None and not same_place(before[0], self.url):
             # Nothing was ever applied to what is behind the new address.
             rows.update(applied_commit="", applied_at=None)
         if before is not None and before[1:] != (self.repository_id, self.branch):

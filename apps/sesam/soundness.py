@@ -56,10 +56,15 @@ def twin_problem(node: Node, others: Iterable[Node]) -> str:
     """
     for other in others:
         apart = node.config_group and other.config_group and node.config_group != other.config_group
-        if not apart and _place(node.url) == _place(other.url):
+        if not apart and same_place(node.url, other.url):
             what = f"the configuration group {node.config_group}" if node.config_group else "all of that node"
             return f"{other.name} has this address, too, and would change {what} as well: switch one of them off."
     return ""
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two URLs are only two ways of writing one address."""
+    return one == other or _place(one) == _place(other)
 
 
 def _place(url: str) -> tuple[str, int, str]:

@@ -24,6 +24,7 @@ from apps.sesam.services import doors
 from apps.sesam.services.state import node_state_set
 from apps.sesam.services.undo import left_settled
 from apps.sesam.services.writes import ATTEMPTS
+from apps.sesam.soundness import same_place
 from apps.sesam.states import NodeState
 from apps.sesam.storage import configuration_of
 
@@ -97,17 +98,17 @@ def debts_settled(*, node: Node, by: Sync) -> None:
     What `by` did not look at, such as another configuration group, or variables, stays owed.
     """
     while (sync := node.owed) is not None:
-        same_place = sync.node_url in {"", node.url}
-        if same_place and not _covers(by, sync):
+        is_here = not _elsewhere(sync, node)
+        if is_here and not _covers(by, sync):
             return
-        if same_place:
+        if is_here:
             journal_mark(sync, "done")
         _let_go(node, sync)
 
 
 def _elsewhere(sync: Sync, node: Node) -> str:
     """What stands in the way of paying: the node behind the address is not the one that has it, or may not be."""
-    if sync.node_url in {"", node.url}:
+    if not sync.node_url or same_place(sync.node_url, node.url):
         return ""
     return (
         f"Run #{sync.run_number} left something half done at {sync.node_url}, and the node's URL is another now. "
