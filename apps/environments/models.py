@@ -20,6 +20,7 @@ from apps.runs.states import RunState
 # Neither may begin with a hyphen: programs would take it for an option.
 ADDRESS = re.compile(r"\A[A-Za-z0-9:\[][A-Za-z0-9.:%_\[\]-]*\Z")
 REMOTE_USER = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._@\\-]*\Z")
+LONGEST_RUN = 7 * 24 * 3600  # seconds
 
 
 class Host(models.Model):
@@ -116,8 +117,15 @@ class Environment(Subject):
         default=0, help_text="How many hosts may fail to copy before nothing is switched."
     )
     fail_on_tests = models.BooleanField(default=True, help_text="A failing test script fails the deployment.")
-    time_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds for a whole deployment.")
-    silence_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds without a line of output.")
+    time_limit = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(LONGEST_RUN)], help_text="Seconds for a whole deployment."
+    )
+    silence_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(LONGEST_RUN)],
+        help_text="Seconds without a line of output.",
+    )
     stop_grace = models.PositiveSmallIntegerField(
         default=5, help_text="Seconds that a script has to end by itself when the run is stopped."
     )

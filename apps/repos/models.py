@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from apps.access.errors import InputError
@@ -14,6 +14,8 @@ from apps.access.fields import EncryptedTextField
 from apps.access.models import NAME_VALIDATOR, Subject
 from apps.repos.host_keys import host_keys_parse
 from apps.repos.remote import remote_parse
+
+LONGEST_INTERVAL = 30 * 24 * 3600  # seconds
 
 
 class Repository(Subject):
@@ -41,7 +43,7 @@ class Repository(Subject):
     poll_interval = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[MinValueValidator(5)],
+        validators=[MinValueValidator(5), MaxValueValidator(LONGEST_INTERVAL)],
         help_text="Seconds between two looks for new commits. Empty: never; webhooks tell.",
     )
 

@@ -16,7 +16,9 @@ from apps.runs.states import RunState
 from apps.sesam.soundness import extra_problems, is_in_clear, node_problems, same_place, store_problems, twin_problem
 from apps.sesam.states import NodeState
 
-SHORTEST_INTERVAL = 5  # seconds
+SHORTEST_INTERVAL, LONGEST_INTERVAL = 5, 30 * 24 * 3600  # seconds
+LONGEST_RUN = 7 * 24 * 3600  # seconds
+MOST_SNAPSHOTS, OLDEST_SNAPSHOT = 10_000, 3650  # days
 
 
 class SecretStore(models.Model):
@@ -162,7 +164,7 @@ class Node(Subject):
         null=True,
         blank=True,
         default=60,
-        validators=[MinValueValidator(SHORTEST_INTERVAL)],
+        validators=[MinValueValidator(SHORTEST_INTERVAL), MaxValueValidator(LONGEST_INTERVAL)],
         help_text="Seconds between two checks. Empty: it is never looked at by itself.",
     )
     sync_as = models.ForeignKey(
@@ -179,11 +181,20 @@ class Node(Subject):
     removal_share = models.PositiveSmallIntegerField(
         "removal share (%)", default=20, validators=[MaxValueValidator(100)]
     )
-    keep_snapshots = models.PositiveSmallIntegerField(default=20, validators=[MinValueValidator(1)])
-    snapshot_days = models.PositiveSmallIntegerField(
-        default=90, validators=[MinValueValidator(1)], help_text="Snapshots older than this go; the newest stays."
+    keep_snapshots = models.PositiveSmallIntegerField(
+        default=20, validators=[MinValueValidator(1), MaxValueValidator(MOST_SNAPSHOTS)]
     )
-    time_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds for a whole sync.")
+    snapshot_days = models.PositiveSmallIntegerField(
+        default=90,
+        validators=[MinValueValidator(1), MaxValueValidator(OLDEST_SNAPSHOT)],
+        help_text="Snapshots older than this go; the newest stays.",
+    )
+    time_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_RUN)],
+        help_text="Seconds for a whole sync.",
+    )
 
     # What the panel knows. Written by checks and syncs only.
     state = models.CharField(max_length=12, choices=NodeState, default=NodeState.UNKNOWN, editable=False)

@@ -436,7 +436,7 @@ def test_nothing_to_follow_is_said(watched: Watched) -> None:
 @pytest.mark.parametrize(
     ("interval", "failures", "pause"),
     [(60, 1, 60), (60, 2, 120), (60, 4, 480), (60, 5, LONGEST_PAUSE), (60, 99, LONGEST_PAUSE), (5, 8, LONGEST_PAUSE),
-     (3600, 1, 3600), (3600, 7, 3600), (60, 0, 60)],
+     (3600, 1, 3600), (3600, 7, 3600), (60, 0, 60), (10**12, 9, 30 * 24 * 3600)],
 )  # fmt: skip
 def test_pauses(interval: int, failures: int, pause: float) -> None:
     assert pause_of(Node(interval=interval), failures) == pause

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
+from apps.access.errors import InputError
 from apps.access.models import AuditEntry, SubjectUserPermission
 from apps.runs.models import Run
 from apps.sesam.models import ExtraNode, Node, SecretStore, StoredSecret
@@ -53,6 +54,17 @@ nodes:
   - {name: fed, url: "https://fed.example/api", jwt: quiet-five}
 extra_nodes: [{master: dev, name: far, template_path: extra_nodes/far/, proxy: true, node: fed}]
 """
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["interval: 999999999999", "time_limit: 99999999999", "snapshot_days: 99999999", "keep_snapshots: 99999999"],
+)
+def test_numbers_that_no_calendar_holds_are_refused(apply: Apply, field: str) -> None:
+    apply(OTHERS)
+    with pytest.raises(InputError, match="less than or equal to"):
+        apply(f"nodes: [{{name: n, url: 'https://n.example', jwt: x, repository: conf, {field}}}]")
+    assert not Node.objects.filter(name="n").exists()
 
 
 def test_the_documented_example_applies_as_it_stands(apply: Apply) -> None:

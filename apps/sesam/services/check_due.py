@@ -18,7 +18,7 @@ from django.utils import timezone
 from apps.runs.models import Run
 from apps.runs.queue import ring
 from apps.runs.states import ACTIVE
-from apps.sesam.models import ApplyMode, Layout, Node, Stage
+from apps.sesam.models import LONGEST_INTERVAL, ApplyMode, Layout, Node, Stage
 from apps.sesam.services.state import node_state_set
 from apps.sesam.states import NodeState
 
@@ -88,7 +88,7 @@ def check_start(*, node: Node) -> None:
 
 def pause_of(node: Node, failures: int) -> float:
     """Seconds until the next look, by how often in a row the node or its repository did not answer."""
-    interval = node.interval or PAID_EACH
+    interval = min(node.interval or PAID_EACH, LONGEST_INTERVAL)  # rows may be older than that bound
     return float(min(interval * 2 ** min(max(failures - 1, 0), 20), max(LONGEST_PAUSE, interval)))
 
 
