@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from apps.access.fields import is_set
+from apps.repos.history import ref_is_possible
 from apps.sesam.rules import pattern_fault
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def node_problems(node: Node) -> dict[str, str]:
     wrong = {} if node.is_ci else _address_problems(node)
     if not is_within(node.sync_root):
         wrong["sync_root"] = "A folder inside the repository is needed: no leading slash, no “..”."
+    if not ref_is_possible(f"refs/heads/{node.branch}"):
+        wrong["branch"] = "This cannot be the name of a branch or a tag."
     if node.environment == "ci" and node.layout == "single":
         wrong["environment"] = "ci is for multi-node repositories; choose test or prod."
     return wrong | _list_problems(node)

@@ -56,6 +56,13 @@ extra_nodes: [{master: dev, name: far, template_path: extra_nodes/far/, proxy: t
 """
 
 
+@pytest.mark.parametrize("branch", ["a..b", "a b", "a:b"])
+def test_a_branch_that_git_cannot_have_is_refused(apply: Apply, branch: str) -> None:
+    apply(OTHERS)
+    with pytest.raises(InputError, match="cannot be the name of a branch"):
+        apply(f"nodes: [{{name: n, url: 'https://n.example', jwt: x, repository: conf, branch: '{branch}'}}]")
+
+
 @pytest.mark.parametrize(
     "field",
     ["interval: 999999999999", "time_limit: 99999999999", "snapshot_days: 99999999", "keep_snapshots: 99999999"],
