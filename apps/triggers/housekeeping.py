@@ -8,13 +8,13 @@ from apps.repos.services import mirrors_prune, trees_prune
 from apps.runs.beats import beats_prune
 from apps.runs.queue_state import tasks_prune
 from apps.runs.services import runs_prune
-from apps.sesam.services import snapshots_prune
+from apps.sesam.services import snapshots_prune, syncs_lighten
 from apps.triggers.services import deliveries_prune
 
 
 def prune() -> None:
     """Delete old runs with their logs, working folders and trees, deliveries, rows of the queue, mirrors of no use,
-    and what nodes had before they were changed.
+    and what nodes had before they were changed, and what the syncs of old runs compared.
 
     Safe to repeat.
     """
@@ -25,4 +25,5 @@ def prune() -> None:
     trees_prune()
     mirrors_prune()
     runs_prune(now)
+    syncs_lighten()
     snapshots_prune()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.sesam.services.automatic import SyncOutcome, sync_automatic, sync_push, sync_wanted
+from apps.sesam.services.history import syncs_lighten
 from apps.sesam.services.look import plan_request, verify_request
 from apps.sesam.services.node import node_check_request, node_pause, node_resume
 from apps.sesam.services.owed import owed_pay
@@ -25,5 +26,6 @@ __all__ = [
     "sync_push",
     "sync_request",
     "sync_wanted",
+    "syncs_lighten",
     "verify_request",
 ]
