@@ -250,6 +250,7 @@ class Node(Subject):
 
     def clean(self) -> None:
         """What forms and declarations refuse alike."""
+        self.sync_root = self.sync_root.strip("/")  # “/” is what many write for the top
         wrong = node_problems(self)
         if "url" not in wrong and self.enabled and not self.is_ci:
             others = Node.objects.filter(enabled=True).exclude(pk=self.pk)

@@ -44,7 +44,7 @@ def node_problems(node: Node) -> dict[str, str]:
     """What is wrong, by field."""
     wrong = {} if node.is_ci else _address_problems(node)
     if not is_within(node.sync_root):
-        wrong["sync_root"] = "A folder inside the repository is needed: no leading slash, no “..”."
+        wrong["sync_root"] = "A folder inside the repository is needed: no “..”, no backslash."
     if not ref_is_possible(f"refs/heads/{node.branch}"):
         wrong["branch"] = "This cannot be the name of a branch or a tag."
     if node.environment == "ci" and node.layout == "single":

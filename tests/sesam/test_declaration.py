@@ -144,7 +144,7 @@ def test_stored_secrets_come_from_a_file_too(apply: Apply, folder: Path) -> None
     [
         ("nodes: [{name: dev, rot: x}]", "no such key in nodes; did you mean 'root'?"),
         ("nodes: [{name: dev, root: a, sync_root: b}]", "give sync_root or root, not both"),
-        ("nodes: [{name: dev, sync_root: ../up}]", "no leading slash, no “..”"),
+        ("nodes: [{name: dev, sync_root: ../up}]", "no “..”, no backslash"),
         ("nodes: [{name: dev, apply: shedule}]", "did you mean 'schedule'?"),
         ("nodes: [{name: dev, repository: cnf}]", "no repository is called 'cnf'; did you mean 'conf'?"),
         ("nodes: [{name: dev, verify: [secret]}]", "Only variables and secrets can be named."),
