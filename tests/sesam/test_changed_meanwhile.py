@@ -254,7 +254,7 @@ def test_write_that_is_carried_out_late_is_seen(dev: Setting) -> None:
     late[-1]()
     node = check(dev)
     assert node.state in {NodeState.BEHIND, NodeState.DRIFTED}
-    assert "1 variables" in node.state_detail
+    assert "1 variable " in node.state_detail
     assert node.check_after is None
 
 

@@ -335,7 +335,7 @@ def test_verify_a_folder_without_a_database(tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     status, out, err = offline(tmp_path, "verify", "--path", "repo", "--environment", "ci")
-    assert (status, out, err) == (0, "2 entities, 1 secrets used: sound.\n", "")
+    assert (status, out, err) == (0, "2 entities, 1 secret used: sound.\n", "")
     (tmp_path / "repo/node/variables/variables-prod.json").write_text("{}")
     (tmp_path / "repo/node/pipes/b.conf.json").write_text("{\n oh no")
     status, out, err = offline(tmp_path, "verify", "--path", "repo", "--environment", "ci", "--json")
@@ -346,7 +346,7 @@ def test_verify_a_folder_without_a_database(tmp_path: Path) -> None:
     assert found["problems"][0]["file"] == "node/pipes/b.conf.json"
     status, out, _ = offline(tmp_path, "verify", "--path", "repo", "--environment", "test")
     assert "node/pipes/b.conf.json:2" in out
-    assert (status, out.splitlines()[-1]) == (1, "1 entities, 1 secrets used: 1 errors, 0 missing variables.")
+    assert (status, out.splitlines()[-1]) == (1, "1 entity, 1 secret used: 1 error, 0 missing variables.")
     assert not list((tmp_path / "data").glob("*.sqlite3"))
 
 

@@ -12,6 +12,7 @@ from apps.sesam.env_import import env_import
 from apps.sesam.management.plan_words import missing_lines, problem_lines
 from apps.sesam.models import Stage
 from apps.sesam.verification import verify_folder
+from apps.sesam.words import number
 
 if TYPE_CHECKING:
     from apps.access.command import PanelCommand
@@ -67,9 +68,16 @@ def _lines(found: Verification) -> list[str]:
     lines = problem_lines([problem.as_json() for problem in found.problems])
     lines += missing_lines({"variables": found.missing})
     errors = sum(problem.is_error for problem in found.problems)
-    told = f"{errors} errors, {len(found.missing)} missing variables" if not found.is_sound else "sound"
+    told = (
+        f"{number(errors, 'errors')}, {number(len(found.missing), 'missing variables')}"
+        if not found.is_sound
+        else "sound"
+    )
     count = len(found.source.entities)
-    return [*lines, f"{count} entities, {len(found.references.secrets)} secrets used: {told}."]
+    return [
+        *lines,
+        f"{count} {'entity' if count == 1 else 'entities'}, {number(len(found.references.secrets), 'secrets')} used: {told}.",
+    ]
 
 
 def _text(file: str) -> str:

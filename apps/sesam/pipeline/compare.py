@@ -12,7 +12,7 @@ from apps.sesam.json_text import same
 from apps.sesam.pipeline import stages
 from apps.sesam.plan import plan_made
 from apps.sesam.storage import configuration_keep
-from apps.sesam.words import some
+from apps.sesam.words import counts_words, some
 
 if TYPE_CHECKING:
     from apps.sesam.configuration import Configuration, Entity
@@ -44,7 +44,7 @@ def compared(session: Session) -> None:
             counts=session.plan.counts,
         )
         session.work.remember(counts=session.plan.counts)
-        handle.message = counts_words(session.plan)
+        handle.message = counts_words(session.plan.counts)
         _plan_told(session)
 
 
@@ -92,16 +92,6 @@ def guard_passed(session: Session) -> None:
         kept = [dict(one) for one in session.row.questions if not one["confirmed"]]
         text = "Nothing was written: a person must confirm first. " + " ".join(left)
         raise QuestionsAsked(text, "Look at the plan, and apply it with a confirmation.", kept)
-
-
-def counts_words(plan: Plan) -> str:
-    """`3 new, 1 changed, 2 variables`; `no change`."""
-    counts = plan.counts
-    words = [f"{counts[move]} {move}" for move in ("new", "changed", "removed") if counts[move]]
-    for what in ("variables", "secrets"):
-        if number := counts[what]:
-            words.append(f"{number} {what if number > 1 else what[:-1]}")
-    return ", ".join(words) or "no change"
 
 
 def _plan_told(session: Session) -> None:

@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from apps.sesam.models import Node
 from apps.sesam.pipeline import stages
-from apps.sesam.pipeline.compare import compared, counts_words, guarded
+from apps.sesam.pipeline.compare import compared, guarded
 from apps.sesam.pipeline.extras import extras_told
 from apps.sesam.pipeline.gitside import commit_found, desired_found, names_verified
 from apps.sesam.pipeline.outcome import failure_kept, success_kept
 from apps.sesam.pipeline.session import node_of, session_opened
+from apps.sesam.words import counts_words
 
 if TYPE_CHECKING:
     from apps.runs.work import Work
@@ -36,7 +37,7 @@ def plan(work: Work, row: Sync) -> None:
         missing = sum(len(names) for names in row.missing.values())
         more = [f"{missing} missing names"] if missing else []
         more += [f"{len(asked)} questions"] if asked else []
-        told = ", ".join([counts_words(session.plan), *more])
+        told = ", ".join([counts_words(session.plan.counts), *more])
         work.summary = f"{row.ref} {row.commit[:8]} against {node.name}: {told}."
 
 

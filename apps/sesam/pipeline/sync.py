@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from apps.runs.errors import RunFailed
 from apps.sesam.pipeline import stages
 from apps.sesam.pipeline.apply import applied
-from apps.sesam.pipeline.compare import compared, counts_words, guard_passed
+from apps.sesam.pipeline.compare import compared, guard_passed
 from apps.sesam.pipeline.extras import extras_fed
 from apps.sesam.pipeline.gitside import commit_found, desired_found, names_verified
 from apps.sesam.pipeline.outcome import failure_kept, success_kept
 from apps.sesam.pipeline.session import node_of, session_opened, time_to_put_right
 from apps.sesam.pipeline.undone import NodeMoved
 from apps.sesam.services.owed import debt_paid, payer_at_work
+from apps.sesam.words import counts_words
 
 if TYPE_CHECKING:
     from apps.runs.work import Work
@@ -53,7 +54,7 @@ def brought(session: Session) -> None:
                 raise
             session.note(f"{error} It is compared again.")
         else:
-            session.work.summary = f"{_what(session)} on {session.node.name}: {counts_words(session.plan)}."
+            session.work.summary = f"{_what(session)} on {session.node.name}: {counts_words(session.plan.counts)}."
             return None
     return None
 

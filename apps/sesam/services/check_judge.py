@@ -16,6 +16,7 @@ from apps.sesam.rules import Rules
 from apps.sesam.services.check_look import source_of, wish_digest
 from apps.sesam.services.feeding import unfed
 from apps.sesam.states import NodeState
+from apps.sesam.words import counts_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,11 +149,7 @@ def _broken(node: Node, desired: Desired) -> str:
 
 
 def _detail(plan: Plan, commit: str, asked: Sequence[dict[str, Any]]) -> str:
-    moves = ("new", "changed", "removed")
-    counted = [f"{plan.counts[move]} {move}" for move in moves if plan.counts.get(move)]
-    others = [f"{len(plan.variables)} variables"] if plan.variables else []
-    others += [f"{len(plan.secrets_missing)} secrets"] if plan.secrets_missing else []
-    words = f"{', '.join(counted + others) or 'Something'} to apply, from {commit[:8]}."
+    words = f"{counts_words(plan.counts, none='Something')} to apply, from {commit[:8]}."
     return " ".join([words, *(str(question["text"]) for question in asked)])
 
 
