@@ -68,16 +68,10 @@ def _lines(found: Verification) -> list[str]:
     lines = problem_lines([problem.as_json() for problem in found.problems])
     lines += missing_lines({"variables": found.missing})
     errors = sum(problem.is_error for problem in found.problems)
-    told = (
-        f"{number(errors, 'errors')}, {number(len(found.missing), 'missing variables')}"
-        if not found.is_sound
-        else "sound"
-    )
-    count = len(found.source.entities)
-    return [
-        *lines,
-        f"{count} {'entity' if count == 1 else 'entities'}, {number(len(found.references.secrets), 'secrets')} used: {told}.",
-    ]
+    told = f"{number(errors, 'errors')}, {number(len(found.missing), 'missing variables')}"
+    count, used = len(found.source.entities), number(len(found.references.secrets), "secrets")
+    entities = f"{count} {'entity' if count == 1 else 'entities'}"
+    return [*lines, f"{entities}, {used} used: {'sound' if found.is_sound else told}."]
 
 
 def _text(file: str) -> str:
