@@ -177,14 +177,14 @@ class Supervisor:
 
     def _stop(self) -> None:
         self.say("Stopping.")
-        self._stop_these([child for child in self.children if not child.program.last])
-        self._stop_these([child for child in self.children if child.program.last])
+        self._stop_these([child for child in self.children if not child.program.last], asked=1)
+        self._stop_these([child for child in self.children if child.program.last], asked=self.asked)
 
-    def _stop_these(self, children: list[Child]) -> None:
-        """Ask; wait up to the limit, or until we are asked a second time; then kill."""
+    def _stop_these(self, children: list[Child], asked: int) -> None:
+        """Ask; wait up to the limit, or until we are asked more often than that; then kill."""
         for child in children:
             child.signal(signal.SIGTERM)
-        deadline, asked = time.monotonic() + STOP_LIMIT, self.asked
+        deadline = time.monotonic() + STOP_LIMIT
         while any(child.process for child in children):
             for child in self._reap():
                 child.ended()
