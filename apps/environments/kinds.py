@@ -12,12 +12,13 @@ from apps.environments.pipeline.clean_up import lost_cleaned_up
 from apps.environments.pipeline.deploy import deploy
 from apps.environments.pipeline.preview import COMPARE, EXPORT, preview
 from apps.environments.pipeline.rollback import rollback
-from apps.environments.services.auto_deploy import auto_deploy_wanted, environment_held
+from apps.environments.services.auto_deploy import auto_deploy_wanted
 from apps.environments.services.deploy import targets_rule
 from apps.runs.kinds import RunKind, register
 from apps.runs.knock import actor_of
 from apps.runs.models import Cause
 from apps.runs.recorder import note_append
+from apps.runs.services import subject_held
 from apps.runs.states import ENDED, RunState
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class DeploymentKind(RunKind):
     def moved(self, run: Run) -> None:
         if run.state in ENDED:
             # A push that saw the run at work has noted its wish when this goes on, so that what follows finds it.
-            environment_held(run.subject_id)
+            subject_held(Environment, run.subject_id)
         rows = Deployment.objects.filter(run=run)
         rows.update(state=run.state, started_at=run.started_at, ended_at=run.ended_at)
         if run.state != RunState.SUCCEEDED:

@@ -9,9 +9,10 @@ from django.urls import reverse
 from apps.access import gate
 from apps.runs.kinds import RunKind, register
 from apps.runs.knock import actor_of
+from apps.runs.services import subject_held
 from apps.runs.states import ENDED
 from apps.sesam.journal import journal_open
-from apps.sesam.models import Sync, SyncAction
+from apps.sesam.models import Node, Sync, SyncAction
 from apps.sesam.pipeline import stages
 from apps.sesam.pipeline.look import plan, verify
 from apps.sesam.pipeline.restore import restore
@@ -19,7 +20,6 @@ from apps.sesam.pipeline.sync import sync
 from apps.sesam.services.automatic import sync_wanted
 from apps.sesam.services.owed import node_owes, owed_pay
 from apps.sesam.services.rules import run_admitted
-from apps.sesam.services.state import node_held
 from apps.sesam.soundness import same_place
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class NodeKind(RunKind):
     def moved(self, run: Run) -> None:
         if run.state in ENDED:
             # A push that saw the run at work has noted its wish when this goes on, so that what follows finds it.
-            node_held(run.subject_id)
+            subject_held(Node, run.subject_id)
         rows = Sync.objects.filter(run=run)
         rows.update(state=run.state, started_at=run.started_at, ended_at=run.ended_at)
 

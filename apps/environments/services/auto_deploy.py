@@ -7,19 +7,14 @@ not attempted that very commit, one more run starts, with the newest.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.db import transaction
-from django.utils import timezone
-
-from apps.access import audit, gate
+from apps.access import gate
 from apps.access.actor import Actor, Door
-from apps.access.errors import Conflict, PanelError, Refused
 from apps.environments.models import Deployment, Environment
 from apps.environments.services.deploy import deploy_request
 from apps.runs.models import Cause, Run
-from apps.runs.services import run_active_on
-from apps.runs.states import RunState
+from apps.runs.services import paused_now, run_coalesced
 
 if TYPE_CHECKING:
     from apps.repos.models import Repository
@@ -70,15 +65,6 @@ def auto_resume(*, environment: Environment, actor: Actor) -> None:
     Environment.objects.filter(pk=environment.pk).update(auto_paused_at=None, auto_paused_reason="")
 
 
-def paused_now(reason: str) -> dict[str, Any]:
-    return {"auto_paused_at": timezone.now(), "auto_paused_reason": reason[:300]}
-
-
-def environment_held(number: int | None) -> None:
-    """Wait for who changes the environment's row now, and keep others from it until the transaction ends."""
-    list(Environment.objects.select_for_update(no_key=True, of=("self",)).filter(pk=number or 0))
-
-
 def _pushed(environment: Environment, commit: str, address: str, pusher: str) -> PushOutcome:
     if environment.auto_paused_at is not None:
         return _nothing(environment, f"automatic deployment is paused: {environment.auto_paused_reason}")
@@ -89,63 +75,27 @@ def _pushed(environment: Environment, commit: str, address: str, pusher: str) ->
 
 def _start(environment: Environment, commit: str, address: str, pusher: str) -> PushOutcome:
     """A run for `commit`, or the memory that it is wanted."""
-    Environment.objects.filter(pk=environment.pk).update(wanted_commit=commit, wanted_at=timezone.now())
-    active = run_active_on(environment.pk)
-    if active is not None:
-        return _remembered(environment, active, commit)
-    waiting = _waiting_replaced(environment, commit)
-    if waiting is not None:
-        return PushOutcome(environment=environment, run=waiting, text=f"run #{waiting.pk} waits, now with {commit[:8]}")
-    actor = Actor(user=environment.deploy_as, door=Door.WEBHOOK, address=address, behind=pusher)
-    try:
+
+    def request() -> Run:
         deployment = deploy_request(
             environment=environment,
-            actor=actor,
+            actor=Actor(user=environment.deploy_as, door=Door.WEBHOOK, address=address, behind=pusher),
             cause=Cause.PUSH,
             ref=environment.branch,
             commit=commit,
             when_open=True,
         )
-    except Conflict:
-        # Another run took the place between the look and the insert: its end will look at the memory.
-        active = run_active_on(environment.pk)
-        return _remembered(environment, active, commit) if active else _nothing(environment, "another run is ending")
-    except Refused as refused:
-        Environment.objects.filter(pk=environment.pk, wanted_commit=commit).update(wanted_commit="")
-        return _nothing(environment, "refused: " + " ".join(refused.decision.reasons))
-    except PanelError as error:
-        return _nothing(environment, str(error))
-    run = deployment.run
-    assert run is not None
-    waits = run.state == RunState.WAITING
-    return PushOutcome(
-        environment=environment,
-        run=run,
-        text=f"run #{run.pk} " + (run.summary[:1].lower() + run.summary[1:] if waits else "started"),
-    )
+        assert deployment.run is not None
+        return deployment.run
 
-
-def _waiting_replaced(environment: Environment, commit: str) -> Run | None:
-    """A push's run that still waits for the window takes the newer commit."""
-    waiting = Deployment.objects.filter(
-        environment=environment, run__state=RunState.WAITING, run__cause=Cause.PUSH, ref=environment.branch
-    )
-    with transaction.atomic():
-        deployment = waiting.select_related("run").order_by("-id").first()
-        if deployment is None:
-            return None
-        waiting.filter(pk=deployment.pk).update(commit=commit)
-    return deployment.run
-
-
-def _remembered(environment: Environment, active: Run, commit: str) -> PushOutcome:
-    audit.record(
-        actor=Actor(user=environment.deploy_as, door=Door.WEBHOOK),
-        action="remember push",
+    found = run_coalesced(
         subject=environment,
-        detail={"commit": commit, "run": active.pk},
+        commit=commit,
+        asker=Actor(user=environment.deploy_as, door=Door.WEBHOOK),
+        waiting=Deployment.objects.filter(environment=environment, run__cause=Cause.PUSH, ref=environment.branch),
+        request=request,
     )
-    return PushOutcome(environment=environment, run=None, text=f"follows run #{active.pk}, which is not finished")
+    return PushOutcome(environment=environment, run=found.run, text=found.text)
 
 
 def _nothing(environment: Environment, text: str) -> PushOutcome:

@@ -8,17 +8,17 @@ from django.db import transaction
 
 from apps.access import gate
 from apps.access.errors import Conflict
+from apps.environments.models import Environment
 from apps.environments.selectors import hosts_of
-from apps.environments.services.auto_deploy import environment_held
 from apps.repos.refs import ref_checked
 from apps.runs.knock import knock
 from apps.runs.models import Run
-from apps.runs.services import run_request
+from apps.runs.services import run_request, subject_held
 from apps.runs.states import ENDED
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor
-    from apps.environments.models import Cluster, Environment, Host
+    from apps.environments.models import Cluster, Host
     from apps.runs.models import Cause
 
 
@@ -41,7 +41,7 @@ def preview_request(
     gate.require(actor=actor, act=gate.Act.STOP, subject=environment, action="preview", detail={"ref": ref})
     target = {"cluster": cluster.pk if cluster else None, "host": host.pk if host else None}
     with transaction.atomic():
-        environment_held(environment.pk)  # of two requests at once the second sees the first
+        subject_held(Environment, environment.pk)  # of two requests at once the second sees the first
         _only_one(environment, actor)
         return run_request(
             kind="preview",

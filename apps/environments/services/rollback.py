@@ -10,11 +10,10 @@ from apps.access import gate
 from apps.access.errors import InputError
 from apps.environments.models import Action, Environment
 from apps.environments.selectors import commit_before
-from apps.environments.services.auto_deploy import environment_held, paused_now
 from apps.environments.services.deploy import deployment_create, targets_rule
 from apps.repos.refs import commit_checked
 from apps.runs.knock import knock
-from apps.runs.services import run_request
+from apps.runs.services import paused_now, run_request, subject_held
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor
@@ -43,7 +42,7 @@ def rollback_request(
         detail={"commit": wanted},
     )
     with transaction.atomic():
-        environment_held(environment.pk)  # first, as a push does: or each might wait for the other
+        subject_held(Environment, environment.pk)  # first, as a push does: or each might wait for the other
         run = run_request(
             kind=Action.ROLLBACK,
             subject=environment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.runs.services.automatic import paused_now, run_coalesced, subject_held
 from apps.runs.services.chores import run_advance_waiting, runs_ask_again, runs_prune, runs_ring_queued
 from apps.runs.services.move import run_move
 from apps.runs.services.reap import runs_leftovers_kill, runs_reap
@@ -11,10 +12,12 @@ from apps.runs.services.start import run_claim, run_start
 from apps.runs.services.stop import run_stop
 
 __all__ = [
+    "paused_now",
     "run_active_on",
     "run_advance_waiting",
     "run_claim",
     "run_clean_up",
+    "run_coalesced",
     "run_move",
     "run_request",
     "run_settle",
@@ -26,4 +29,5 @@ __all__ = [
     "runs_reap",
     "runs_ring_queued",
     "runs_settle_due",
+    "subject_held",
 ]

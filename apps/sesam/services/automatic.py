@@ -9,15 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-from django.utils import timezone
-
-from apps.access import audit
 from apps.access.actor import Actor, Door
-from apps.access.errors import Conflict, PanelError, Refused
 from apps.runs.models import Cause, Run
-from apps.runs.services import run_active_on
-from apps.runs.states import RunState
+from apps.runs.services import run_coalesced
 from apps.sesam.models import ApplyMode, Node, Sync, SyncAction
 from apps.sesam.selectors import branch_of, fed_by
 from apps.sesam.services.look import verify_request
@@ -89,32 +83,15 @@ def automatic_actor(node: Node, cause: Cause, why: str, address: str = "") -> Ac
 
 
 def _coalesced(node: Node, commit: str, ref: str, actor: Actor, cause: Cause) -> SyncOutcome:
-    """A run, or the memory that one is wanted, which is noted first: whoever ends meanwhile finds it."""
-    Node.objects.filter(pk=node.pk).update(wanted_commit=commit, wanted_at=timezone.now())
-    active = run_active_on(node.pk)
-    if active is not None:
-        return _remembered(node, active, commit)
-    waiting = _waiting_replaced(node, commit)
-    if waiting is not None:
-        return SyncOutcome(node=node, run=waiting, text=f"run #{waiting.pk} waits, now with {commit[:8]}")
-    return _start(node, commit, ref, actor, cause)
-
-
-def _start(node: Node, commit: str, ref: str, actor: Actor, cause: Cause) -> SyncOutcome:
-    try:
-        run = _requested(node, commit, ref, actor, cause)
-    except Conflict:
-        # Another run took the place between the look and the insert: its end will look at the memory.
-        active = run_active_on(node.pk)
-        return _remembered(node, active, commit) if active else _nothing(node, "another run is ending")
-    except Refused as refused:
-        Node.objects.filter(pk=node.pk, wanted_commit=commit).update(wanted_commit="")
-        return _nothing(node, "refused: " + " ".join(refused.decision.reasons))
-    except PanelError as error:
-        return _nothing(node, str(error))
-    waits = run.state == RunState.WAITING
-    text = run.summary[:1].lower() + run.summary[1:] if waits else "started"
-    return SyncOutcome(node=node, run=run, text=f"run #{run.pk} {text}")
+    """A run for `commit`, or the memory that it is wanted."""
+    found = run_coalesced(
+        subject=node,
+        commit=commit,
+        asker=Actor(user=node.sync_as, door=Door.SCHEDULE),
+        waiting=Sync.objects.filter(node=node, action=SyncAction.SYNC, run__cause__in=BY_ITSELF),
+        request=lambda: _requested(node, commit, ref, actor, cause),
+    )
+    return SyncOutcome(node=node, run=found.run, text=found.text)
 
 
 def _requested(node: Node, commit: str, ref: str, actor: Actor, cause: Cause) -> Run:
@@ -124,29 +101,6 @@ def _requested(node: Node, commit: str, ref: str, actor: Actor, cause: Cause) ->
         sync = sync_request(node=node, actor=actor, cause=cause, ref=ref, commit=commit, when_open=True)
     assert sync.run is not None
     return sync.run
-
-
-def _waiting_replaced(node: Node, commit: str) -> Run | None:
-    """An automatic run that still waits for the window takes the newer commit."""
-    waiting = Sync.objects.filter(
-        node=node, action=SyncAction.SYNC, run__state=RunState.WAITING, run__cause__in=BY_ITSELF
-    )
-    with transaction.atomic():
-        sync = waiting.select_related("run").order_by("-id").first()
-        if sync is None:
-            return None
-        waiting.filter(pk=sync.pk).update(commit=commit)
-    return sync.run
-
-
-def _remembered(node: Node, active: Run, commit: str) -> SyncOutcome:
-    audit.record(
-        actor=Actor(user=node.sync_as, door=Door.SCHEDULE),
-        action="remember push",
-        subject=node,
-        detail={"commit": commit, "run": active.pk},
-    )
-    return SyncOutcome(node=node, run=None, text=f"follows run #{active.pk}, which is not finished")
 
 
 def _nothing(node: Node, text: str) -> SyncOutcome:

@@ -11,17 +11,16 @@ from apps.access.errors import Conflict, InputError
 from apps.repos.refs import commit_checked, ref_checked
 from apps.runs.knock import knock
 from apps.runs.models import Run
-from apps.runs.services import run_request
+from apps.runs.services import run_request, subject_held
 from apps.runs.states import ENDED
-from apps.sesam.models import SyncAction
+from apps.sesam.models import Node, SyncAction
 from apps.sesam.selectors import branch_of, repository_of
-from apps.sesam.services.state import node_held
 from apps.sesam.services.sync import sync_create
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor
     from apps.runs.models import Cause
-    from apps.sesam.models import Node, Sync
+    from apps.sesam.models import Sync
 
 
 def plan_request(*, node: Node, actor: Actor, cause: Cause, ref: str = "") -> Sync:
@@ -33,7 +32,7 @@ def plan_request(*, node: Node, actor: Actor, cause: Cause, ref: str = "") -> Sy
     gate.require(actor=actor, act=gate.Act.STOP, subject=node, action="plan", detail={"ref": ref})
     _readable(node)
     with transaction.atomic():
-        node_held(node.pk)  # of two requests at once the second sees the first
+        subject_held(Node, node.pk)  # of two requests at once the second sees the first
         _only_one(node, actor, SyncAction.PLAN)
         return _looked(node, actor, cause, SyncAction.PLAN, ref)
 
@@ -44,7 +43,7 @@ def verify_request(*, node: Node, actor: Actor, cause: Cause, ref: str = "", com
     gate.require(actor=actor, act=gate.Act.STOP, subject=node, action="verify", detail={"ref": commit or ref})
     _readable(node, asks_node=False)
     with transaction.atomic():
-        node_held(node.pk)
+        subject_held(Node, node.pk)
         if not node.is_ci:
             _only_one(node, actor, SyncAction.VERIFY)
         return _looked(node, actor, cause, SyncAction.VERIFY, ref, commit)

@@ -8,9 +8,9 @@ from django.db import transaction
 
 from apps.access import gate
 from apps.access.errors import InputError
+from apps.runs.services import paused_now
 from apps.sesam.models import Node
 from apps.sesam.services.check_due import check_start
-from apps.sesam.services.state import paused_now
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor

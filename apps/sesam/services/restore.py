@@ -8,10 +8,9 @@ from django.db import transaction
 
 from apps.access.errors import InputError
 from apps.runs.knock import knock
-from apps.runs.services import run_request
+from apps.runs.services import paused_now, run_request, subject_held
 from apps.sesam.models import Node, SyncAction
 from apps.sesam.services.rules import act_admitted, confirmed_checked
-from apps.sesam.services.state import node_held, paused_now
 from apps.sesam.services.sync import sync_create
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def restore_request(
     detail = {"snapshot": snapshot.pk, "taken_at": snapshot.taken_at.isoformat()}
     act_admitted(node, actor, action="restore", override=override, detail=detail)
     with transaction.atomic():
-        node_held(node.pk)  # first, as a push does: or each might wait for the other
+        subject_held(Node, node.pk)  # first, as a push does: or each might wait for the other
         run = run_request(
             kind=SyncAction.RESTORE,
             subject=node,

@@ -1,8 +1,6 @@
-"""The one way in which a node's state is set, and its row held."""
+"""The one way in which a node's state is set."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.utils import timezone
 
@@ -26,13 +24,3 @@ def node_state_set(*, node: Node, state: NodeState, detail: str = "") -> bool:
     elif rows.exists():
         node.state, node.state_since, node.state_detail = state, now, detail
     return moved
-
-
-def paused_now(reason: str) -> dict[str, Any]:
-    """For an update of the node: nothing is applied by itself from now on."""
-    return {"auto_paused_at": timezone.now(), "auto_paused_reason": reason[:300]}
-
-
-def node_held(number: int | None) -> None:
-    """Wait for who changes the node's row now, and keep others from it until the transaction ends."""
-    list(Node.objects.select_for_update(no_key=True, of=("self",)).filter(pk=number or 0))
