@@ -47,6 +47,7 @@ class RunConsumer(AsyncWebsocketConsumer):
     """One viewer of one run: a single task that sends, so that nothing can overtake anything."""
 
     task: asyncio.Task[None] | None = None
+    told: frames.RunView  # the run as the last replay read it
 
     async def connect(self) -> None:
         await self.accept()  # a code can only be sent on an open line
@@ -84,6 +85,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         """
         watch.empty()
         run, steps = await read(self._snapshot)
+        self.told = run
         await self._tell(frames.run_message(run))
         await self._tell(frames.steps_message(run.steps_version, steps))
         reader = ChunkReader(self.run_id, after=self.sent)
@@ -118,7 +120,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         if event.kind is EventKind.GONE:
             raise _Closed(UNKNOWN)
         if event.kind is EventKind.HEAD:
-            return event.last <= self.sent
+            return event.last <= self.sent and event.run is not None and self._knows(event.run)
         if event.kind is EventKind.LOG:
             if event.last <= self.sent:
                 return True
@@ -130,6 +132,10 @@ class RunConsumer(AsyncWebsocketConsumer):
             self.sent = event.last
         await self._tell(event.text)
         return True
+
+    def _knows(self, run: frames.RunView) -> bool:
+        """Whether what this viewer was told is not older than this."""
+        return run.steps_version <= self.told.steps_version and run.same_but_for_counts(self.told)
 
     async def _tell_log(self, chunks: list[Chunk]) -> None:
         await self._tell(frames.log_message(chunks))

@@ -5,7 +5,7 @@ change once, makes its message once, and puts it into the mailboxes of all who w
 that does not keep up loses its mailbox, not the log: it is told so and replays from the database.
 
 What a viewer may rely on: everything committed after `watch()` returned is either in the mailbox, or
-the mailbox has overflowed, or a `HEAD` says that there is more in the log than it was sent.
+the mailbox has overflowed, or a `HEAD` says that the run is further than it was told.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RETRY_LEAST, RETRY_MOST = 0.2, 5.0  # seconds between attempts while the databas
 
 class EventKind(enum.Enum):
     LOG = enum.auto()  # chunks `first` to `last`, without gaps
-    HEAD = enum.auto()  # the log reaches to `last`
+    HEAD = enum.auto()  # the run stands at `run`, its log reaches to `last`: changes are told from here on
     RUN = enum.auto()
     STEPS = enum.auto()
     GONE = enum.auto()  # the run was deleted
@@ -55,6 +55,7 @@ class Event:
     first: int = 0
     last: int = 0
     chunks: tuple[Chunk, ...] = ()  # of LOG, for a viewer who has the first of them already
+    run: frames.RunView | None = None  # of HEAD
 
 
 class Watch:
@@ -242,19 +243,19 @@ class Tailer:
             if view is None:
                 self._hand_out(followed, [Event(EventKind.GONE)])
             elif followed.run is None:
-                self._begin(run_id, followed, view)
+                self._begin(followed, view)
             elif view != followed.run or not view.ended:
                 self._advance(run_id, followed, view)
         return True
 
-    def _begin(self, run_id: int, followed: _Followed, view: frames.RunView) -> None:
+    def _begin(self, followed: _Followed, view: frames.RunView) -> None:
         """The first look at a run: its viewers read the past themselves and need to know only how far it goes."""
-        followed.steps = _cells(frames.steps_read(run_id))
+        followed.steps = {}  # nothing was told yet, so the first change tells all of them
         followed.reader.after = view.last_seq
         followed.recent.clear()
         followed.recent_size = 0
         followed.run = view
-        self._hand_out(followed, [Event(EventKind.HEAD, last=view.last_seq)])
+        self._hand_out(followed, [Event(EventKind.HEAD, last=view.last_seq, run=view)])
 
     def _advance(self, run_id: int, followed: _Followed, view: frames.RunView) -> None:
         # The run's row was read before its chunks: so whoever hears of the end has the whole log before.

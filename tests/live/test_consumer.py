@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -119,6 +120,37 @@ async def test_state_and_step_changes_are_told(viewer_of: User, log: Log) -> Non
         run = (await viewer.until("run"))[-1]["run"]
         assert (run["state"], run["ended"], run["stoppable"]) == ("failed", True, False)
         assert run["summary"] == "web1: no space left"
+
+
+@pytest.mark.parametrize("change", ["step", "state"])
+async def test_change_between_the_replay_and_the_tailer_s_first_look_is_told(
+    viewer_of: User, log: Log, tailer: Tailer, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    replayed = threading.Event()
+    look, snapshot = tailer._look, consumers.RunConsumer._snapshot
+
+    def late_look() -> bool:
+        replayed.wait(10)
+        return look()
+
+    def then_a_change(consumer: consumers.RunConsumer) -> Any:
+        found = snapshot(consumer)
+        if not replayed.is_set():
+            log.step("web1", "copy", "running") if change == "step" else log.state("failed", summary="no space left")
+            replayed.set()
+        return found
+
+    monkeypatch.setattr(tailer, "_look", late_look)
+    monkeypatch.setattr(consumers.RunConsumer, "_snapshot", then_a_change)
+    session = await in_database(session_of, viewer_of)
+    async with watching(log.run.pk, session) as viewer:
+        await viewer.until("caught_up")
+        told = await viewer.until("caught_up")
+    by_kind = {message["type"]: message for message in told}
+    if change == "step":
+        assert [step["state"] for step in by_kind["steps"]["steps"]] == ["running"]
+    else:
+        assert by_kind["run"]["run"]["state"] == "failed"
 
 
 async def test_reconnect_loses_and_doubles_nothing(viewer_of: User, log: Log) -> None:
