@@ -14,6 +14,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements/base.txt
 COPY manage.py ./
 COPY apps apps
 COPY deploypanel deploypanel
+COPY deploypanel_agent deploypanel_agent
 COPY static static
 COPY templates templates
 

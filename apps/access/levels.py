@@ -25,8 +25,8 @@ CODENAMES = {
     Level.CONFIGURE: "configure_subject",
 }
 
-# The verb of a kind of subject: an environment is deployed, a node synced; a trigger will be fired.
-VERBS = {"environment": "deploy", "repository": "fetch", "node": "sync"}
+# The verb of a kind of subject: an environment is deployed, a node synced, a trigger fired.
+VERBS = {"environment": "deploy", "repository": "fetch", "node": "sync", "trigger": "fire"}
 
 
 def level_label(kind: str, level: Level) -> str:

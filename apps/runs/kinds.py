@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apps.access.decision import Decision
     from apps.runs.models import Run
     from apps.runs.work import Work
@@ -16,6 +20,13 @@ class RunKind:
     name: str  # as kept in Run.kind
     label: str  # as people read it: "Deployment"
     stages: tuple[str, ...] = ()  # columns of the run's matrix, in order
+    # Carried out by something that is no process of the panel's: no runner is started for it, `execute` is never
+    # called, and who carries it out claims it, beats and ends it (`run_move`).
+    is_remote = False
+
+    def lost_after(self, run: Run) -> float:
+        """Seconds of silence after which a run is given up."""
+        return float(settings.RUN_LOST_AFTER)
 
     def findings(self, run: Run) -> tuple[str, str]:
         """What leads from the run's page to what it found: a label, and an address. Empty: there is no such page."""
@@ -53,3 +64,21 @@ def kind_named(name: str) -> RunKind:
 
 def kinds() -> tuple[RunKind, ...]:
     return tuple(_kinds.values())
+
+
+def remote_kinds() -> list[str]:
+    """The names of the kinds for which no runner is ever started."""
+    return [name for name, kind in _kinds.items() if kind.is_remote]
+
+
+_followers: list[Callable[[Run], None]] = []
+
+
+def follow_settled(follower: Callable[[Run], None]) -> None:
+    """Have `follower` called once for each run that has ended, whatever its kind, after its kind's own `settle`."""
+    if follower not in _followers:
+        _followers.append(follower)
+
+
+def followers() -> tuple[Callable[[Run], None], ...]:
+    return tuple(_followers)

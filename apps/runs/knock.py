@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def knock(actor: Actor) -> dict[str, Any]:
     """For `Run.params`: merge it with what the kind itself needs."""
     is_person = actor.user is not None
-    return {"door": str(actor.door), "address": actor.address, "behind": actor.behind, "is_person": is_person}
+    told = {"door": str(actor.door), "address": actor.address, "behind": actor.behind, "is_person": is_person}
+    return told | ({"by_secret": True} if actor.by_secret else {})
 
 
 def actor_of(run: Run) -> Actor:
@@ -22,5 +23,9 @@ def actor_of(run: Run) -> Actor:
     if run.requested_by is None and run.params.get("is_person"):
         door = Door.ADMIN  # at the shell's door, nobody would be the operator
     return Actor(
-        user=run.requested_by, door=door, address=run.params.get("address", ""), behind=run.params.get("behind", "")
+        user=run.requested_by,
+        door=door,
+        address=run.params.get("address", ""),
+        behind=run.params.get("behind", ""),
+        by_secret=bool(run.params.get("by_secret")),
     )

@@ -37,6 +37,7 @@ _SUBJECT_PAGES = {
     "environment": "admin:environments_environment_control",
     "node": "admin:sesam_node_control",
     "repository": "admin:repos_repository_page",
+    "trigger": "admin:triggers_trigger_control",
 }
 
 TAIL_LINES = 2000  # of a long log, what the page has before anyone scrolls up

@@ -2,7 +2,7 @@
 
     waiting ──> queued ──> running ──> succeeded | failed | errored | timed_out | lost
        │           │          └──> stopping ──> stopped | (any of those)
-       └───────────┴──> stopped
+       └───────────┴──> stopped                       lost ──> how it ended, when its agent is back and tells
 
 *failed* is expected (a script exited 1); *errored* is a bug of ours, with its traceback in the log;
 *lost* means that the runner was killed and nobody can say how far it came.
@@ -57,6 +57,8 @@ MOVES: dict[RunState, tuple[RunState, ...]] = {
     RunState.RUNNING: (RunState.STOPPING, *ENDED),
     RunState.STOPPING: ENDED,
     **dict.fromkeys(ENDED, ()),
+    # Only who held it can say so, later: an agent that was cut off for longer than the panel had patience.
+    RunState.LOST: (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.TIMED_OUT),
 }
 
 

@@ -27,7 +27,11 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def modules() -> list[Path]:
-    return [path for path in tracked("apps/*.py", "deploypanel/*.py", "scripts/*.py") if "migrations" not in path.parts]
+    return [
+        path
+        for path in tracked("apps/*.py", "deploypanel/*.py", "deploypanel_agent/*.py", "scripts/*.py")
+        if "migrations" not in path.parts
+    ]
 
 
 def test_no_module_is_too_long() -> None:
@@ -72,7 +76,7 @@ def test_migrations_are_complete() -> None:
 
 def test_lazy_model_references_point_downward() -> None:
     """Strings such as "repos.Repository" cross apps unseen by import-linter."""
-    rank = {"access": 0, "runs": 1, "repos": 2, "environments": 3, "sesam": 3, "triggers": 4}
+    rank = {"access": 0, "runs": 1, "repos": 2, "files": 2, "environments": 3, "sesam": 3, "agents": 3, "triggers": 4}
     wrong = []
     for path in tracked("apps/*/models.py"):
         own = path.parent.name

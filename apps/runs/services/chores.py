@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.runs.bell import ring_viewers
-from apps.runs.kinds import kind_named
+from apps.runs.kinds import kind_named, remote_kinds
 from apps.runs.models import LogChunk, Run
 from apps.runs.queue_state import queue_length
 from apps.runs.recorder import note_append
@@ -60,7 +60,7 @@ def runs_ring_queued(now: datetime) -> int:
         return 0
     unheard = Q(rung_at=None) | Q(rung_at__lt=now - RING_AGAIN)
     unclaimed = Q(spawned_at=None) | Q(spawned_at__lt=now - SPAWN_PATIENCE)
-    due = Run.objects.filter(unheard, unclaimed, state=RunState.QUEUED).order_by("pk")
+    due = Run.objects.filter(unheard, unclaimed, state=RunState.QUEUED).exclude(kind__in=remote_kinds()).order_by("pk")
     ids = list(due.values_list("pk", flat=True)[:RINGS_AT_ONCE])
     for run_id in ids:
         with transaction.atomic():

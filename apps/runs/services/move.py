@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.runs.bell import ring_viewers
-from apps.runs.kinds import kind_named
+from apps.runs.kinds import kind_named, remote_kinds
 from apps.runs.models import Run
 from apps.runs.queue import ring
 from apps.runs.states import ENDED, MOVES, RunState
@@ -34,7 +34,8 @@ def run_move(
     transaction its kind hears of it, the viewers and the queue are rung.
     """
     now = timezone.now()
-    sources = [state for state in before or RunState if to in MOVES[state]]
+    usual = (state for state in RunState if state is not RunState.LOST)  # a lost run moves only when that is meant
+    sources = [state for state in before or usual if to in MOVES[state]]
     if to in ENDED:
         changes.setdefault("ended_at", now)
     with transaction.atomic():
@@ -68,7 +69,7 @@ def run_ring_start(run_id: int) -> None:
 
 
 def _ring_for(run: Run) -> None:
-    if run.state == RunState.QUEUED:
+    if run.state == RunState.QUEUED and run.kind not in remote_kinds():
         run_ring_start(run.pk)
     if run.state not in ENDED:
         return
@@ -83,5 +84,6 @@ def _ring_next() -> None:
     """A place is free: the queued run that has waited longest may take it, an exclusive one before any other."""
     stale = timezone.now() - SPAWN_PATIENCE
     waiting = Run.objects.filter(Q(spawned_at=None) | Q(spawned_at__lt=stale), state=RunState.QUEUED)
+    waiting = waiting.exclude(kind__in=remote_kinds())
     if (run_id := waiting.order_by("-exclusive", "pk").values_list("pk", flat=True).first()) is not None:
         run_ring_start(run_id)

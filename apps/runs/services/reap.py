@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from apps.runs.folders import run_folder
+from apps.runs.kinds import kind_named
 from apps.runs.machine import boot_id, is_alive, kill_leftovers, machine_name
 from apps.runs.models import Run, Step
 from apps.runs.recorder import note_append
@@ -69,16 +70,23 @@ def runs_leftovers_kill(now: datetime) -> int:
 
 def _why_lost(run: Run, now: datetime, since: datetime) -> str:
     """A sentence, or nothing while there is hope."""
-    patience = timedelta(seconds=settings.RUN_LOST_AFTER)
     if run.machine == machine_name():
         if run.boot_id != boot_id():
             return "The machine was restarted in the middle of it."
         if run.pid is not None and not is_alive(run.pid, run.pid_started):
             return "Its runner was killed."
     heard = run.heartbeat_at or run.started_at
-    if heard is not None and now - max(heard, since) <= patience:
+    patience = _patience(run)
+    if heard is not None and now - max(heard, since) <= timedelta(seconds=patience):
         return ""
-    return f"Its runner on {run.machine} was not heard of for {settings.RUN_LOST_AFTER} seconds."
+    return f"Its runner on {run.machine} was not heard of for {patience:.0f} seconds."
+
+
+def _patience(run: Run) -> float:
+    try:
+        return kind_named(run.kind).lost_after(run)
+    except KeyError:  # no app knows this kind any more
+        return float(settings.RUN_LOST_AFTER)
 
 
 def _lose(run: Run, reason: str) -> bool:

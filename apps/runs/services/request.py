@@ -42,7 +42,7 @@ def run_request(
     Call it inside the transaction of what belongs to it. Raises Conflict, which names the other run,
     when it is exclusive and another exclusive run of the subject is not finished.
     """
-    kind_named(kind)  # an unknown kind is a bug: here and not in the runner
+    known = kind_named(kind)  # an unknown kind is a bug: here and not in the runner
     now = timezone.now()
     limit = time_limit or settings.RUN_TIME_LIMIT
     run = Run(
@@ -64,7 +64,7 @@ def run_request(
     )
     with transaction.atomic():
         _save_or_conflict(run)
-        if run.state == RunState.QUEUED:
+        if run.state == RunState.QUEUED and not known.is_remote:
             run_ring_start(run.pk)
         ring_viewers(run.pk)
     return run

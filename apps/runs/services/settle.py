@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.runs.kinds import kind_named
+from apps.runs.kinds import followers, kind_named
 from apps.runs.models import Run
 from apps.runs.queue import ring
 from apps.runs.queue_state import queue_length
@@ -41,7 +41,18 @@ def run_settle(*, run_id: int) -> None:
         raise  # tried again: it may have been away
     except Exception:
         logger.exception("Run %s: what follows its end failed.", run_id)
+    _tell_followers(run)
     Run.objects.filter(pk=run_id, settling_at=now).update(settled_at=timezone.now())
+
+
+def _tell_followers(run: Run) -> None:
+    for follower in followers():
+        try:
+            follower(run)
+        except DatabaseError:
+            raise
+        except Exception:
+            logger.exception("Run %s: who follows ended runs failed to hear of it.", run.pk)
 
 
 def run_clean_up(*, run_id: int) -> None:

@@ -1,0 +1,73 @@
+"""Files that were downloaded for others, and what may be downloaded."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from apps.access.fields import EncryptedTextField
+
+
+class CacheSettings(models.Model):
+    """One row: limits, what may be asked for, and where S3 is."""
+
+    class Storage(models.TextChoices):
+        FOLDER = "folder", "The data folder"
+        S3 = "s3", "An S3 bucket"
+
+    allowed = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Origins that may be asked: https://a.example, *.example.org, s3://bucket. Empty: any public one.",
+    )
+    private_allowed = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Private addresses that may be asked all the same: 10.1.2.3, 10.2.0.0/16, files.internal.",
+    )
+    file_limit = models.PositiveBigIntegerField(default=2 * 1024**3, help_text="Bytes of one file.")
+    total_limit = models.PositiveBigIntegerField(default=20 * 1024**3, help_text="Bytes of all files together.")
+    time_limit = models.PositiveIntegerField(default=900, help_text="Seconds for one download.")
+
+    # S3 as a source, any store that speaks it.
+    s3_endpoint = models.CharField("S3 endpoint", max_length=300, blank=True, help_text="Empty: Amazon's own.")
+    s3_region = models.CharField("S3 region", max_length=60, blank=True)
+    s3_access_key = models.CharField("access key", max_length=200, blank=True)
+    s3_secret_key = EncryptedTextField("secret key", blank=True, help_text="It is never shown again.")
+
+    storage = models.CharField(max_length=10, choices=Storage, default=Storage.FOLDER)
+    storage_bucket = models.CharField("bucket", max_length=200, blank=True)
+    storage_prefix = models.CharField("prefix", max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "file cache settings"
+
+    def __str__(self) -> str:
+        return "File cache"
+
+
+class CachedFile(models.Model):
+    """One address and what came from it. `claimed_*`: who downloads it at this moment."""
+
+    url = models.TextField()
+    url_digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the address: some are long
+    sha256 = models.CharField(max_length=64, blank=True, db_index=True)  # of the content; empty: nothing was kept yet
+    size = models.PositiveBigIntegerField(default=0)
+    content_type = models.CharField(max_length=200, blank=True)
+    etag = models.CharField(max_length=300, blank=True)
+    last_modified = models.CharField(max_length=60, blank=True)
+    fetched_at = models.DateTimeField(null=True)  # asked last with success, new or unchanged
+    used_at = models.DateTimeField(null=True, db_index=True)
+    hits = models.PositiveBigIntegerField(default=0)  # served from the cache
+    downloads = models.PositiveIntegerField(default=0)
+    failure = models.CharField(max_length=300, blank=True)  # of the last attempt, if it failed
+    failed_at = models.DateTimeField(null=True)
+    claimed_by = models.CharField(max_length=80, blank=True)
+    claimed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-used_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.url

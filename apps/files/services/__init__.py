@@ -1,0 +1,3 @@
+"""Every act on cached files."""
+
+from __future__ import annotations
