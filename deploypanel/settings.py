@@ -194,6 +194,9 @@ DELIVERY_KEEP_DAYS = env.integer("DEPLOYPANEL_DELIVERY_KEEP_DAYS", 30, least=1)
 HOOK_BODY_LIMIT = 25 * 1024 * 1024  # as GitHub's
 DATA_UPLOAD_MAX_MEMORY_SIZE = HOOK_BODY_LIMIT
 
+# Named triggers (apps/triggers): what old clients of Prostagma know; empty: what the admin holds, or nothing
+PROSTAGMA_SECRET = env.secret("DEPLOYPANEL_PROSTAGMA_SECRET")
+
 # Hosts (apps/environments)
 SSH_CONNECT_TIMEOUT = env.integer("DEPLOYPANEL_SSH_CONNECT_TIMEOUT", 10, least=1)  # seconds
 SSH_KEEPALIVE = env.integer("DEPLOYPANEL_SSH_KEEPALIVE", 5, least=1)  # seconds; three missed ones cut the host off

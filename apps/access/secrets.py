@@ -98,13 +98,18 @@ def ring_write(keys: list[str]) -> Path:
     return path
 
 
-def _rings() -> list[MultiFernet]:
-    rings = [_ring(settings.KEY_RING)]
+def ring_text_fresh() -> str:
+    """What the ring's file holds now; empty when there is none."""
     path = ring_file()
     try:
-        fresh = path.read_text(encoding="utf-8").strip() if path else ""
+        return path.read_text(encoding="utf-8").strip() if path else ""
     except OSError:
-        fresh = ""
+        return ""
+
+
+def _rings() -> list[MultiFernet]:
+    rings = [_ring(settings.KEY_RING)]
+    fresh = ring_text_fresh()
     if keys_of(fresh) and keys_of(fresh) != keys_of(settings.KEY_RING):
         rings.append(_ring(fresh))
     return rings

@@ -1,9 +1,11 @@
-"""What can be wrong with a call of a webhook.
+"""What can be wrong with a call of a webhook or of the old protocol.
 
 HookError                 answered as it is, with `status`
 ├── Unreadable            400: no JSON, or not what this forge sends
 ├── TooLarge              413
 └── Unauthorised          401: no repository of ours, or not its secret. It says nothing more, to nobody
+
+BadBody                   a call of the old protocol that is not JSON, or of wrong types: 400, without a word
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from apps.access.errors import PanelError
 
 class HookError(PanelError):
     status = 400
+
+
+class BadBody(PanelError):
+    """Raised before anything is compared: the old server looked at the secret last."""
 
 
 class Unreadable(HookError):
