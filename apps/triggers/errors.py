@@ -5,6 +5,7 @@ HookError                 answered as it is, with `status`
 ├── TooLarge              413
 └── Unauthorised          401: no repository of ours, or not its secret. It says nothing more, to nobody
 
+RateLimited               a trigger was fired too often; carries the seconds after which it may be tried again
 BadBody                   a call of the old protocol that is not JSON, or of wrong types: 400, without a word
 """
 
@@ -15,6 +16,14 @@ from apps.access.errors import PanelError
 
 class HookError(PanelError):
     status = 400
+
+
+class RateLimited(PanelError):
+    """More firings than the trigger's rate limit allows. `retry_after`: whole seconds, at least one."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = max(1, retry_after)
 
 
 class BadBody(PanelError):
