@@ -48,26 +48,60 @@ class CacheSettings(models.Model):
 
 
 class CachedFile(models.Model):
-    """One address and what came from it. `claimed_*`: who downloads it at this moment."""
+    """One address and what came from it. `claimed_*`: who downloads it at this moment.
 
-    url = models.TextField()
-    url_digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the address: some are long
-    sha256 = models.CharField(max_length=64, blank=True, db_index=True)  # of the content; empty: nothing was kept yet
+    Attempts are numbered, so that who asked can tell an answer from one that is older than the question, whatever the
+    machines' clocks say: `attempt` is the last that began, `attempt_ended` the last that ended.
+    """
+
+    class Fault(models.TextChoices):
+        REFUSED = "refused", "Not allowed"
+        MISSING = "missing", "Not there"
+        TOO_LARGE = "too_large", "Too large"
+        FAILED = "failed", "Failed"
+        NOT_STORED = "not_stored", "Not stored"
+
+    url = models.TextField()  # as it may be shown: passwords and signatures in it are left out
+    url_digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the whole address
+    sha256 = models.CharField(max_length=64, blank=True, db_index=True)  # of the content; empty: nothing is kept
     size = models.PositiveBigIntegerField(default=0)
+    stored_as = models.CharField(max_length=500, blank=True)  # `folder:NAME` or `s3:BUCKET/KEY`; empty: nothing is kept
+    stored_at = models.DateTimeField(null=True)  # when this content came
     content_type = models.CharField(max_length=200, blank=True)
     etag = models.CharField(max_length=300, blank=True)
     last_modified = models.CharField(max_length=60, blank=True)
     fetched_at = models.DateTimeField(null=True)  # asked last with success, new or unchanged
     used_at = models.DateTimeField(null=True, db_index=True)
     hits = models.PositiveBigIntegerField(default=0)  # served from the cache
+    bytes_served = models.PositiveBigIntegerField(default=0)
     downloads = models.PositiveIntegerField(default=0)
+    bytes_fetched = models.PositiveBigIntegerField(default=0)
     failure = models.CharField(max_length=300, blank=True)  # of the last attempt, if it failed
+    fault = models.CharField(max_length=20, choices=Fault, blank=True)  # which kind of failure
     failed_at = models.DateTimeField(null=True)
+    attempt = models.PositiveIntegerField(default=0)
+    attempt_ended = models.PositiveIntegerField(default=0)
+    began_at = models.DateTimeField(null=True)  # the last attempt
     claimed_by = models.CharField(max_length=80, blank=True)
-    claimed_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)  # the claimant's last sign of life
 
     class Meta:
         ordering: ClassVar = ["-used_at", "-id"]
 
     def __str__(self) -> str:
         return self.url
+
+
+class FileWish(models.Model):
+    """Somebody asked for a file and comes again for the answer: which attempt is good enough."""
+
+    file = models.ForeignKey(CachedFile, on_delete=models.CASCADE, related_name="wishes")
+    by = models.CharField(max_length=120, blank=True)
+    attempt = models.PositiveIntegerField()
+    asked_at = models.DateTimeField()  # last
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["file", "by"], name="one_wish_per_asker")]
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.file_id}"
