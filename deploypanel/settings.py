@@ -184,6 +184,7 @@ RUN_SILENCE_LIMIT = env.integer("DEPLOYPANEL_RUN_SILENCE_LIMIT", 900, least=1)  
 RUN_LOG_LIMIT = env.integer("DEPLOYPANEL_RUN_LOG_LIMIT", 64 * 1024 * 1024, least=1024)  # bytes stored per run
 RUN_KEEP_DAYS = env.integer("DEPLOYPANEL_RUN_KEEP_DAYS", 90, least=1)  # runs and logs; deployments stay
 RUN_LOST_AFTER = env.integer("DEPLOYPANEL_RUN_LOST_AFTER", 15, least=3)  # seconds without a heartbeat
+AGENT_LOST_AFTER = env.integer("DEPLOYPANEL_AGENT_LOST_AFTER", 120, least=10)  # the same for runs on agents
 
 # Code (apps/repos)
 MIRROR_DIR = DATA_DIR / "mirrors"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
+from apps.agents.bell import ring_agents
 from apps.agents.models import Order
 from apps.runs.kinds import RunKind, register
-from apps.runs.states import ENDED
+from apps.runs.states import ENDED, RunState
 
 if TYPE_CHECKING:
     from apps.runs.models import Run
@@ -18,9 +21,15 @@ class AgentKind(RunKind):
     name, label = "agent", "Agent script"
     is_remote = True
 
+    def lost_after(self, run: Run) -> float:
+        """An agent that cannot reach the panel works on: it gets longer than a runner beside the database."""
+        return float(settings.AGENT_LOST_AFTER)
+
     def moved(self, run: Run) -> None:
         if run.state in ENDED:
-            Order.objects.filter(run=run).update(open=False)
+            Order.objects.filter(run=run, open=True).update(open=False)
+        if run.state != RunState.RUNNING:
+            ring_agents()  # it is to be stopped, or the next one of its trigger may begin
 
 
 def register_kinds() -> None:

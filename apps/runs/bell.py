@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CHANNEL = "deploypanel_runs"
 
 
-def ring_viewers(run_id: int) -> None:
-    """On PostgreSQL a NOTIFY with the run's id, sent when the caller's transaction commits.
+def ring_viewers(*run_ids: int) -> None:
+    """On PostgreSQL a NOTIFY with each run's id, sent when the caller's transaction commits.
 
     SQLite needs none: its tailers watch `PRAGMA data_version`.
     """
+    if connection.vendor == "postgresql" and run_ids:
+        with connection.cursor() as cursor:
+            sql = "SELECT pg_notify(%s, number::text) FROM unnest(%s::bigint[]) AS number"
+            cursor.execute(sql, [CHANNEL, list(run_ids)])
+
+
+def ring_viewers_of(run_ids: Iterable[int]) -> None:
+    """The same for many runs, in one question."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run_id)])
+            cursor.execute("SELECT pg_notify(%s, id::text) FROM unnest(%s::bigint[]) AS id", [CHANNEL, list(run_ids)])

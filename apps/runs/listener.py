@@ -60,11 +60,11 @@ class SqliteListener:
 class PostgresListener:
     """LISTEN on a connection of its own, outside any pool, with a slow look in between."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str) -> None:
         wrapper: Any = connections["default"]
         parameters = wrapper.get_connection_params()
         self._connection = psycopg.connect(**parameters, autocommit=True)
-        self._connection.execute(f"LISTEN {CHANNEL}")
+        self._connection.execute(f"LISTEN {channel}")
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -90,6 +90,9 @@ class PostgresListener:
         os.close(self._writer)
 
 
-def listener_open() -> Listener:
-    """A listener for this thread on the installation's database; raises a database error when it is away."""
-    return PostgresListener() if connection.vendor == "postgresql" else SqliteListener()
+def listener_open(channel: str = CHANNEL) -> Listener:
+    """A listener for this thread on the installation's database; raises a database error when it is away.
+
+    `channel` is where PostgreSQL is listened to; SQLite tells of every commit.
+    """
+    return PostgresListener(channel) if connection.vendor == "postgresql" else SqliteListener()
