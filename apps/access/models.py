@@ -167,6 +167,29 @@ class SshKey(models.Model):
         return self.name
 
 
+class ApiToken(models.Model):
+    """What a person's programs show in place of a password. It may what its person may, and nothing more.
+
+    Only a digest is kept. A token is 32 random bytes, so that a plain SHA-256 gives nothing away and finds the row.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=80, help_text="What it is for: “nightly pipeline”.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=12, editable=False)  # its first letters, to know it again by
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    last_address = models.CharField(max_length=64, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API token"
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class AuditEntry(models.Model):
     """One act: who, what, on what, from which door, allowed or refused and why. Rows are only ever added.
 

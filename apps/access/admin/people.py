@@ -14,7 +14,6 @@ from django.db.models import Count, Q
 from apps.access.admin_site import (
     AdminPasswordChangeForm,
     ModelAdmin,
-    ScopedModelAdmin,
     UserChangeForm,
     UserCreationForm,
     checkbox_list,
@@ -78,7 +77,7 @@ class SuperusersOnly(ModelAdmin):
         """The model permissions that do anything: on models without grants of their own (hosts, keys, hours …)."""
         wanted = Q(pk__in=[])
         for model, its_admin in self.admin_site._registry.items():
-            if not isinstance(its_admin, ScopedModelAdmin | SuperusersOnly) or its_admin.model_permissions:
+            if getattr(its_admin, "model_permissions", True):
                 names = [f"{act}_{model._meta.model_name}" for act in ("add", "change", "delete", "view")]
                 wanted |= Q(content_type__app_label=model._meta.app_label, codename__in=names)
         skipped = ("admin", "contenttypes", "sessions", "guardian", "django_q")

@@ -6,9 +6,13 @@ from apps.access.services.freezes import freeze_change, freeze_create, freeze_en
 from apps.access.services.grants import grant_set, grants_on
 from apps.access.services.keys import ssh_key_create, ssh_key_generate, ssh_key_replace
 from apps.access.services.rotation import RotationReport, secrets_rotate
+from apps.access.services.tokens import api_token_create, api_token_open, api_token_revoke
 
 __all__ = [
     "RotationReport",
+    "api_token_create",
+    "api_token_open",
+    "api_token_revoke",
     "freeze_change",
     "freeze_create",
     "freeze_end",
