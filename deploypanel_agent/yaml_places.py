@@ -15,6 +15,7 @@ NODE_LIMIT = 20_000
 SIZE_LIMIT = 256 * 1024  # characters
 _WHOLE = re.compile(r"[-+]?[0-9]{1,15}", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,15}\.[0-9]{1,15}", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
@@ -29,7 +30,9 @@ class ScriptError(ValueError):
 
 
 def error_at(node: yaml.Node | yaml.Event, message: str) -> ScriptError:
-    return ScriptError(message, node.start_mark.line + 1, node.start_mark.column + 1)
+    mark = node.start_mark
+    assert mark is not None
+    return ScriptError(message, mark.line + 1, mark.column + 1)
 
 
 def document(text: str) -> yaml.Node | None:
@@ -67,6 +70,8 @@ def _bound(text: str) -> None:
             raise error_at(event, "aliases (*name) are not understood in a script; write it out")
         if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) is not None:
             raise error_at(event, "tags (!name) are not understood in a script")
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
+            raise error_at(event, "an escape names half a character (\\ud800 to \\udfff)")
 
 
 def _told(error: yaml.MarkedYAMLError) -> ScriptError:
