@@ -102,6 +102,7 @@ class Trigger(Subject):
 
     schedule = models.CharField(max_length=100, blank=True, help_text="When it fires by itself, as cron: 0 3 * * *")
     next_at = models.DateTimeField(null=True, editable=False)  # by the schedule
+    scheduled = models.CharField(max_length=100, blank=True, editable=False)  # the schedule that `next_at` comes from
 
     count = models.PositiveBigIntegerField(default=0, editable=False)
     fired_at = models.DateTimeField(null=True, editable=False)
@@ -207,6 +208,7 @@ class Firing(models.Model):
     behind = models.CharField(max_length=150, blank=True)
     address = models.CharField(max_length=64, blank=True)
     door = models.CharField(max_length=10)
+    knock = models.JSONField(default=dict)  # who asked, so that the gate can be asked again in the same name
     payload = models.JSONField(null=True)
     idempotency_key = models.CharField(max_length=200, null=True)
     request_digest = models.CharField(max_length=64, blank=True)  # of what came with the key

@@ -16,6 +16,7 @@ from apps.runs.services.move import run_ring_start
 from apps.runs.states import ACTIVE, RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from apps.access.actor import Actor
@@ -43,25 +44,11 @@ def run_request(
     when it is exclusive and another exclusive run of the subject is not finished.
     """
     known = kind_named(kind)  # an unknown kind is a bug: here and not in the runner
-    now = timezone.now()
-    limit = time_limit or settings.RUN_TIME_LIMIT
-    run = Run(
-        kind=kind,
-        subject_id=subject.pk if subject is not None else None,
-        subject_path=subject_path or (subject.path if subject is not None else ""),
-        exclusive=exclusive,
-        params=params,
-        state=RunState.QUEUED if not_before is None else RunState.WAITING,
-        summary=summary[:500],
-        cause=cause,
-        requested_by=actor.user,
-        requested_name=actor.name[:150],
-        override_reason=override[:300],
-        not_before=not_before,
-        queued_at=now if not_before is None else None,
-        time_limit=limit,
-        silence_limit=min(silence_limit or settings.RUN_SILENCE_LIMIT, limit),
-    )
+    run = _row(kind, subject, actor, cause, params, time_limit, silence_limit)
+    run.subject_path = subject_path or run.subject_path
+    run.exclusive, run.summary, run.override_reason = exclusive, summary[:500], override[:300]
+    if not_before is not None:
+        run.state, run.not_before, run.queued_at = RunState.WAITING, not_before, None
     with transaction.atomic():
         _save_or_conflict(run)
         if run.state == RunState.QUEUED and not known.is_remote:
@@ -70,9 +57,59 @@ def run_request(
     return run
 
 
+def runs_request_remote(
+    *,
+    kind: str,
+    subject: Subject,
+    actor: Actor,
+    cause: Cause,
+    params: Sequence[dict[str, Any]],
+    time_limit: int | None = None,
+    silence_limit: int | None = None,
+) -> list[Run]:
+    """As many runs as there are `params`, none of them exclusive, for who carries them out elsewhere; all at once.
+
+    Call it inside the transaction of what belongs to them.
+    """
+    if not kind_named(kind).is_remote:
+        raise ValueError(f"{kind} is carried out by the panel: ask with run_request.")
+    runs = [_row(kind, subject, actor, cause, one, time_limit, silence_limit) for one in params]
+    for run in runs:
+        run.exclusive = False
+    Run.objects.bulk_create(runs)
+    ring_viewers(*(run.pk for run in runs))
+    return runs
+
+
 def run_active_on(subject_id: int) -> Run | None:
     """The exclusive run that holds this subject now."""
     return Run.objects.filter(subject_id=subject_id, exclusive=True, state__in=ACTIVE).first()
+
+
+def _row(
+    kind: str,
+    subject: Subject | None,
+    actor: Actor,
+    cause: Cause,
+    params: dict[str, Any],
+    time_limit: int | None,
+    silence_limit: int | None,
+) -> Run:
+    """A queued run, not saved."""
+    limit = time_limit or settings.RUN_TIME_LIMIT
+    return Run(
+        kind=kind,
+        subject_id=subject.pk if subject is not None else None,
+        subject_path=subject.path if subject is not None else "",
+        params=params,
+        state=RunState.QUEUED,
+        cause=cause,
+        requested_by=actor.user,
+        requested_name=actor.name[:150],
+        queued_at=timezone.now(),
+        time_limit=limit,
+        silence_limit=min(silence_limit or settings.RUN_SILENCE_LIMIT, limit),
+    )
 
 
 def _save_or_conflict(run: Run) -> None:
