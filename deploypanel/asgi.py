@@ -44,12 +44,12 @@ def build() -> Any:
     from django.urls import path
 
     from apps.runs.routing import websocket_urlpatterns
-    from apps.triggers.desk import HookDesk
+    from apps.triggers.desk import Desk
     from deploypanel.origin import OriginCheck
 
     routes = URLRouter([*websocket_urlpatterns, path("<path:_>", cast(Any, no_such_socket))])
     return ProtocolTypeRouter(
-        {"http": HookDesk(http), "websocket": OriginCheck(CookieMiddleware(routes)), "lifespan": lifespan}
+        {"http": Desk(http), "websocket": OriginCheck(CookieMiddleware(routes)), "lifespan": lifespan}
     )
 
 

@@ -13,7 +13,7 @@ urlpatterns = [
     path("favicon.ico", pages.favicon, name="favicon"),
     path("health", health, name="health"),
     path("runs/", include("apps.runs.urls")),
-    path("hooks/", include("apps.triggers.urls")),
+    path("", include("apps.triggers.urls")),
     path("admin/start.json", dashboard.live, name="start_live"),
     path("admin/", admin.site.urls),
 ]

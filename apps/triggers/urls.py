@@ -1,9 +1,14 @@
-"""Where forges call."""
+"""Where programs call: forges, pipelines, and old clients at the root and below /prostagma/."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from apps.triggers import views
+from apps.triggers import fire_views, views
 
-urlpatterns = [path("<str:forge>", views.hook, name="hook")]
+urlpatterns = [
+    path("hooks/<str:forge>", views.hook, name="hook"),
+    path("trigger", fire_views.old_trigger, name="old_trigger"),
+    path("prostagma/trigger", fire_views.old_trigger),
+    path("triggers/<path:name>/fire", fire_views.fire, name="trigger_fire"),
+]

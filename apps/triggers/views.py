@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
 from django.http import HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from apps.access.address import address_of
-from apps.triggers.errors import HookError, TooLarge, Unreadable
+from apps.triggers.body import body_of
+from apps.triggers.errors import HookError
 from apps.triggers.services import hook_receive
 from apps.triggers.services.deliver import Call
 from apps.triggers.signatures import FORGES
@@ -41,24 +41,11 @@ def _call(request: HttpRequest, forge: str) -> Call:
     return Call(
         forge=forge,
         headers=request.headers,
-        body=_body(request),
+        body=body_of(request, settings.HOOK_BODY_LIMIT),
         content_type=request.content_type or "",
         name=request.GET.get("repository", "")[:80].replace("\x00", ""),
         address=address_of(request),
     )
-
-
-def _body(request: HttpRequest) -> bytes:
-    limit = settings.HOOK_BODY_LIMIT
-    too_large = f"The body is larger than {limit // (1024 * 1024)} MB."
-    try:
-        if int(request.headers.get("Content-Length") or 0) > limit:
-            raise TooLarge(too_large)
-        return request.body
-    except RequestDataTooBig:
-        raise TooLarge(too_large) from None
-    except (ValueError, OSError):
-        raise Unreadable("The body did not arrive whole.") from None
 
 
 def _response(request: HttpRequest, answer: Answer) -> HttpResponse:

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 # A word in every name, subject, line and reason that exists: it must appear nowhere.
 SECRET = "zebrafish"
 # They speak to machines, tell nothing of any object, and have tests of their own.
-PUBLIC = {"health", "hooks/", "static/"}
+PUBLIC = {"health", "hooks/", "static/", "trigger", "prostagma/"}
 OPEN_TO_ALL = {"", "favicon.ico", "admin/login/", "admin/jsi18n/", "admin/logout/"}
 
 

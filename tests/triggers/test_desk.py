@@ -27,16 +27,16 @@ async def other(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[desk.HookDesk]:
+def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[desk.Desk]:
     """A desk whose thread gives its connection back, so that the test's database can be cleaned."""
     real = desk.close_old_connections
     monkeypatch.setattr(desk, "close_old_connections", lambda: (real(), connections.close_all()))
-    yield desk.HookDesk(other)
+    yield desk.Desk(other)
     time.sleep(0.05)
 
 
 async def ask(
-    application: desk.HookDesk, body: bytes, headers: dict[str, str], path: str = "/hooks/github", method: str = "POST"
+    application: desk.Desk, body: bytes, headers: dict[str, str], path: str = "/hooks/github", method: str = "POST"
 ) -> tuple[int, bytes, dict[bytes, bytes]]:
     half = len(body) // 2
     incoming = [
@@ -70,7 +70,7 @@ def signed(number: int = 0, **changes: Any) -> tuple[bytes, dict[str, str]]:
     return body, headers_of("github", body, delivery=f"number-{number}")
 
 
-def test_it_answers_as_the_view_does(staging: Environment, application: desk.HookDesk) -> None:
+def test_it_answers_as_the_view_does(staging: Environment, application: desk.Desk) -> None:
     status, body, headers = asyncio.run(ask(application, *signed()))
     assert status == 202
     assert json.loads(body)["runs"] == [Run.objects.get().pk]
@@ -84,19 +84,19 @@ def test_it_answers_as_the_view_does(staging: Environment, application: desk.Hoo
     assert asyncio.run(ask(application, body, headers_in | {"X-GitHub-Event": "issues"}))[0] == 204
 
 
-def test_everything_else_goes_the_usual_way(application: desk.HookDesk) -> None:
+def test_everything_else_goes_the_usual_way(application: desk.Desk) -> None:
     for path, method in (("/admin/", "POST"), ("/hooks/github", "GET"), ("/", "GET")):
         assert asyncio.run(ask(application, b"", {}, path, method))[0] == 418
 
 
-def test_a_body_that_is_too_large(shop: Repository, application: desk.HookDesk, settings: Any) -> None:
+def test_a_body_that_is_too_large(shop: Repository, application: desk.Desk, settings: Any) -> None:
     settings.HOOK_BODY_LIMIT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     assert asyncio.run(ask(application, b"x" * 5000, {}))[0] == 413
     assert asyncio.run(ask(application, b"x" * 1000, {}))[0] == 400
 
 
 def test_more_bodies_at_once_than_are_held(
-    shop: Repository, application: desk.HookDesk, settings: Any, monkeypatch: pytest.MonkeyPatch
+    shop: Repository, application: desk.Desk, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.HOOK_BODY_LIMIT = 1000
     monkeypatch.setattr(desk, "READ_TIMEOUT", 0.2)
@@ -120,7 +120,7 @@ def test_more_bodies_at_once_than_are_held(
         status = (await ask(application, b"{}", {}))[0]
         full = (await ask(application, b"x" * 1000, {}))[0]
         await asyncio.gather(*callers)
-        assert application._held == 0
+        assert application.hooks.room.held == 0
         assert (await ask(application, b"x" * 1000, {}))[0] == 400
         return status * 1000 + full
 
@@ -128,7 +128,7 @@ def test_more_bodies_at_once_than_are_held(
 
 
 def test_an_error_of_ours_is_a_500_and_the_next_is_served(
-    staging: Environment, application: desk.HookDesk, monkeypatch: pytest.MonkeyPatch
+    staging: Environment, application: desk.Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(**_: object) -> None:
         raise ZeroDivisionError
@@ -141,7 +141,7 @@ def test_an_error_of_ours_is_a_500_and_the_next_is_served(
     assert asyncio.run(ask(application, *signed()))[0] == 202
 
 
-def test_fifty_at_once(shop: Repository, application: desk.HookDesk) -> None:
+def test_fifty_at_once(shop: Repository, application: desk.Desk) -> None:
     calls = [signed(number) for number in range(51)]
 
     async def burst() -> list[tuple[float, int]]:
