@@ -1,17 +1,20 @@
-"""The kinds of work that environments bring: deployment, rollback, preview."""
+"""The kinds of work that environments bring: deployment, rollback, preview, script."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
+
 from apps.access import gate
-from apps.access.decision import RuleResult
-from apps.environments.models import Action, Deployment, Environment
+from apps.access.decision import Decision, RuleResult
+from apps.environments.models import Action, Deployment, Environment, ScriptOrder
 from apps.environments.pipeline import build, hosts
-from apps.environments.pipeline.clean_up import lost_cleaned_up
+from apps.environments.pipeline.clean_up import lost_cleaned_up, lost_script_cleaned_up
 from apps.environments.pipeline.deploy import deploy
 from apps.environments.pipeline.preview import COMPARE, EXPORT, preview
 from apps.environments.pipeline.rollback import rollback
+from apps.environments.pipeline.script import CONNECT, script_carried_out
 from apps.environments.services.auto_deploy import auto_deploy_wanted
 from apps.environments.services.deploy import targets_rule
 from apps.runs.kinds import RunKind, register
@@ -22,7 +25,6 @@ from apps.runs.services import subject_held
 from apps.runs.states import ENDED, RunState
 
 if TYPE_CHECKING:
-    from apps.access.decision import Decision
     from apps.runs.models import Run
     from apps.runs.work import Work
 
@@ -97,6 +99,26 @@ class PreviewKind(RunKind):
         preview(work, actor_of(work.run))
 
 
+class ScriptKind(RunKind):
+    """A build script on hosts. What it is about is a trigger, which this app does not know."""
+
+    name, label = "script", "Script"
+    stages = (CONNECT,)
+
+    def admit(self, run: Run) -> Decision:
+        if run.subject is None:
+            gone = RuleResult(name="subject", allowed=False, reason=f"{run.subject_path} is gone.")
+            return Decision(at=timezone.now(), rules=(gone,))
+        return gate.decide(actor=actor_of(run), act=gate.Act.ACT, subject=run.subject, override=run.override_reason)
+
+    def execute(self, work: Work) -> None:
+        script_carried_out(work, _script_order(work.run))
+
+    def clean_up(self, run: Run) -> None:
+        for host, text in lost_script_cleaned_up(_script_order(run)).items():
+            note_append(run, f"{host}: {text or 'Nothing was left there.'}")
+
+
 def _pause_rule(run: Run, environment: Environment) -> RuleResult:
     """A push that waited for its window must not undo the rollback that paused all pushes meanwhile."""
     paused = run.cause == Cause.PUSH and environment.auto_paused_at is not None
@@ -109,6 +131,10 @@ def _deployment(run: Run) -> Deployment:
     return rows.select_related("cluster", "host", "run", "environment__repository__ssh_key").get(run=run)
 
 
+def _script_order(run: Run) -> ScriptOrder:
+    return ScriptOrder.objects.select_related("run", "cluster").get(run=run)
+
+
 def register_kinds() -> None:
-    for kind in (DeployKind(), RollbackKind(), PreviewKind()):
+    for kind in (DeployKind(), RollbackKind(), PreviewKind(), ScriptKind()):
         register(kind)

@@ -240,6 +240,22 @@ class Deployment(models.Model):
         return f"{self.environment_path} {self.commit[:8] or self.ref}"
 
 
+class ScriptOrder(models.Model):
+    """What one run of the kind `script` does on which hosts: a build script, as it was when it was asked for."""
+
+    run = models.OneToOneField("runs.Run", models.CASCADE, primary_key=True, related_name="script_order")
+    name = models.CharField(max_length=200)  # of what asked for it, a trigger: the script is told
+    number = models.PositiveBigIntegerField(null=True)  # which time it was fired
+    script = models.TextField()
+    payload = models.JSONField(null=True)
+    hosts = models.ManyToManyField(Host, related_name="+")
+    # Its hosts are those that it has when the run begins.
+    cluster = models.ForeignKey(Cluster, models.SET_NULL, null=True, related_name="+")
+
+    def __str__(self) -> str:
+        return f"script of {self.name}"
+
+
 class HostRelease(models.Model):
     """What one host runs of one environment, as its release file said when the panel last looked."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
 
-    from apps.environments.models import Cluster
+    from apps.environments.models import Cluster, ScriptOrder
 
 PAST = 200  # deployments looked at for the one before
 
@@ -78,6 +78,15 @@ def hosts_of(environment: Environment, cluster: Cluster | None = None, host: Hos
             raise InputError(f"{environment.path} does not deploy to the host {host.name}.")
         hosts = hosts.filter(pk=host.pk)
     wanted = Host.objects.filter(pk__in=hosts.values("pk"))
+    return list(wanted.select_related(*CONNECTABLE).order_by("name"))
+
+
+def script_hosts(order: ScriptOrder) -> list[Host]:
+    """All hosts that a script's run means, inactive ones too, by name, ready to connect to."""
+    meant = Q(pk__in=order.hosts.values("pk"))
+    if order.cluster_id is not None:
+        meant |= Q(clusters=order.cluster_id)
+    wanted = Host.objects.filter(pk__in=Host.objects.filter(meant).values("pk"))
     return list(wanted.select_related(*CONNECTABLE).order_by("name"))
 
 

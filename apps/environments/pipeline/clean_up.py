@@ -10,12 +10,16 @@ from apps.environments import ssh
 from apps.environments.errors import HostError
 from apps.environments.models import Deployment, Method
 from apps.environments.pipeline.plan import link_name
+from apps.environments.pipeline.script import LEAVE, folder_name
 from apps.environments.pipeline.scripts import CLEAN_UP
 from apps.environments.release import releases_folder
-from apps.environments.selectors import hosts_of
+from apps.environments.selectors import hosts_of, script_hosts
 
 if TYPE_CHECKING:
-    from apps.environments.models import Host
+    from collections.abc import Callable, Sequence
+
+    from apps.environments.models import Host, ScriptOrder
+    from apps.runs.models import Run
 
 logger = logging.getLogger(__name__)
 TIMEOUT = 60  # seconds for one host
@@ -34,12 +38,28 @@ def lost_cleaned_up(deployment: Deployment) -> dict[str, str]:
         releases_folder(environment.target_path, environment.repository.name) if symlink else "",
         deployment.release if symlink and not _taken_over(deployment) else "",
     ]
-    hosts = [host for host in hosts_of(environment, deployment.cluster, deployment.host) if host.active]
+    hosts = hosts_of(environment, deployment.cluster, deployment.host)
+    return _cleaned_up(run, hosts, environment.remote_user, lambda _: [(CLEAN_UP, arguments)])
+
+
+def lost_script_cleaned_up(order: ScriptOrder) -> dict[str, str]:
+    """The same for a run that carried out a build script: its processes, and its folder."""
+    run = order.run
+    processes = (CLEAN_UP, [f"{run.pk}:{run.token}", "", "", ""])
+    return _cleaned_up(run, script_hosts(order), "", lambda host: [processes, (LEAVE, [folder_name(run, host)])])
+
+
+def _cleaned_up(
+    run: Run, meant: Sequence[Host], user: str, scripts: Callable[[Host], Sequence[tuple[str, Sequence[str]]]]
+) -> dict[str, str]:
+    """Run the scripts on each active host; what they said, by host."""
+    hosts = [host for host in meant if host.active]
 
     def clean(host: Host) -> str:
         try:
-            with ssh.connect(host, environment.remote_user) as connection:
-                return connection.run(CLEAN_UP, arguments, timeout=TIMEOUT).out.strip()
+            with ssh.connect(host, user) as connection:
+                said = [connection.run(script, arguments, timeout=TIMEOUT).out for script, arguments in scripts(host)]
+                return "".join(said).strip()
         except HostError as error:
             return str(error)
 

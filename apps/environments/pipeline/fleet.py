@@ -13,7 +13,7 @@ from apps.environments.errors import HostError
 from apps.runs.errors import RunEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from apps.environments.host_state import HostState
     from apps.environments.models import Host
@@ -125,12 +125,30 @@ class Fleet:
 
     def each(self, stage: str, act: Callable[[HostJob, StepHandle], None]) -> None:
         """Do it on every host that has not failed, and keep a host's failure on its job. Raises what ends the run."""
+        self._at_once(stage, lambda job: self._one(stage, act, job))
+
+    def through(
+        self, stages: Sequence[tuple[str, Callable[[HostJob, StepHandle], None]]], after: Callable[[HostJob], None]
+    ) -> None:
+        """As `each`, for several stages, in which no host waits for another; `after` is called for each in any case."""
+
+        def course(job: HostJob) -> None:
+            try:
+                for stage, act in stages:
+                    if job.failure is None and not self.work.stopping.is_set():
+                        self._one(stage, act, job)
+            finally:
+                after(job)
+
+        self._at_once("hosts", course)
+
+    def _at_once(self, name: str, act: Callable[[HostJob], None]) -> None:
         jobs = self.well
         if not jobs:
             return
-        pool = ThreadPoolExecutor(max_workers=min(self._parallel, len(jobs)), thread_name_prefix=stage)
+        pool = ThreadPoolExecutor(max_workers=min(self._parallel, len(jobs)), thread_name_prefix=name)
         try:
-            futures = {pool.submit(self._one, stage, act, job) for job in jobs}
+            futures = {pool.submit(act, job) for job in jobs}
             self._wait(futures)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -7,6 +7,7 @@ from apps.environments.services.deploy import deploy_request
 from apps.environments.services.hosts import host_check, host_key_pin, host_scan
 from apps.environments.services.preview import preview_request
 from apps.environments.services.rollback import rollback_request
+from apps.environments.services.script import script_request
 from apps.environments.services.status import environment_status_read
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "host_scan",
     "preview_request",
     "rollback_request",
+    "script_request",
 ]

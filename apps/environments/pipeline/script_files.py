@@ -1,0 +1,62 @@
+"""Files that a build script downloads: fetched by the panel once for all hosts of the run, under its own rules."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from django.db import connection
+
+from apps.environments.pipeline.fleet import StepFailed
+from apps.files.errors import FileError
+from apps.files.services import WAIT, file_ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apps.environments.build_script import Download
+    from apps.files.models import CachedFile
+    from apps.runs.work import Work
+
+
+class Files:
+    """The downloads of one run. Thread-safe; threads that ask the database here leave no connection behind."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._asking = threading.Lock()
+        self._found: dict[tuple[str, str], CachedFile] = {}
+
+    def wanted(self, step: Download) -> CachedFile:
+        """The file that the step names, as the first host that asked got it. Raises StepFailed, and what ends runs."""
+        key = (step.url, step.sha256)
+        while not self._asking.acquire(timeout=WAIT):
+            self._work.check()
+        try:
+            found = self._found.get(key) or self._fetched(step)
+            if step.sha256 and found.sha256 != step.sha256:
+                raise StepFailed(f"{step.url} has the SHA-256 {found.sha256}, not the one that the script names.")
+            self._found[key] = found
+        except FileError as error:
+            raise StepFailed(f"{step.url}: {error}") from None
+        finally:
+            self._asking.release()
+            connection.close()
+        return found
+
+    def _fetched(self, step: Download) -> CachedFile:
+        by = f"run {self._work.run.pk}"
+        while (found := file_ask(url=step.url, cache=step.cache, by=by, sha256=step.sha256)) is None:
+            self._work.stopping.wait(WAIT)
+            self._work.check()
+            self._alive()
+        return found
+
+    def pieces(self, found: CachedFile) -> Iterator[bytes]:
+        """Its bytes; raises what ends runs, StepFailed."""
+        raise NotImplementedError
+
+    def _alive(self) -> None:
+        """Something goes on, although it says nothing: the limit of silence is for what hangs."""
+        self._work.log.last_output = time.monotonic()
