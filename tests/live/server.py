@@ -55,7 +55,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def server_start(data: Path, port: int = 0) -> WebServer:
+def server_start(data: Path, port: int = 0, ready: str = "/admin/login/") -> WebServer:
     port, log = port or free_port(), data / "web.log"
     argv = [sys.executable, "-m", "uvicorn", "deploypanel.asgi:application", "--port", str(port)]
     argv += ["--log-level", "warning", "--timeout-graceful-shutdown", "3"]
@@ -68,7 +68,7 @@ def server_start(data: Path, port: int = 0) -> WebServer:
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            requests.get(f"{server.url}/admin/login/", timeout=5)
+            requests.get(f"{server.url}{ready}", timeout=5)
         except requests.ConnectionError:
             time.sleep(0.05)
         else:

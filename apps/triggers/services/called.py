@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from apps.access.services import api_token_open
 from apps.runs.models import Cause
 from apps.triggers.errors import Unauthorised
 from apps.triggers.models import Firing, Trigger
+from apps.triggers.payload import payload_read
 from apps.triggers.services.fire import trigger_fire
 from apps.triggers.services.secrets import secret_opens, server_secret_opens
 
@@ -56,25 +56,19 @@ def trigger_called(*, call: FireCall) -> Firing:
         actor=actor,
         cause=Cause.TRIGGER,
         source=Firing.Source.HTTP,
-        payload=payload_read(call.body),
+        payload=_payload(call.body),
         idempotency_key=_key(call),
         request_digest=_digest(call) if call.key else "",
         override=_override(call),
     )
 
 
-def payload_read(body: bytes) -> Any:
-    """The JSON value in a body, None for an empty one. Raises InputError."""
-    if not body.strip():
-        return None
+def _payload(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refused)
-    except (ValueError, RecursionError):
-        raise InputError("The body is not JSON in UTF-8: send a JSON value, or nothing.", "payload") from None
-
-
-def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("The body is not UTF-8: send a JSON value, or nothing.", "payload") from None
+    return payload_read(text)
 
 
 def _caller(call: FireCall, trigger: Trigger | None) -> Actor:
