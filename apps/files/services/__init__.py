@@ -3,5 +3,17 @@
 from __future__ import annotations
 
 from apps.files.services.ask import WAIT, file_ask, file_by_sha256, file_fetch, file_kept
+from apps.files.services.evict import files_delete, files_evict, files_prune
+from apps.files.services.use import file_used
 
-__all__ = ["WAIT", "file_ask", "file_by_sha256", "file_fetch", "file_kept"]
+__all__ = [
+    "WAIT",
+    "file_ask",
+    "file_by_sha256",
+    "file_fetch",
+    "file_kept",
+    "file_used",
+    "files_delete",
+    "files_evict",
+    "files_prune",
+]
