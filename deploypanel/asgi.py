@@ -13,15 +13,19 @@ os.environ.setdefault("DEPLOYPANEL_ROLE", "web")
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+AGENTS = "/agent/socket"
+
 
 async def lifespan(_scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-    """The server starts and stops: on stopping, the tailer's thread ends and gives its connection back."""
+    """The server starts and stops: on stopping, its threads end and give their connections back."""
+    from apps.agents.door import doors_close
     from apps.runs.live import tailer
 
     while True:
         event = (await receive())["type"]
         if event == "lifespan.shutdown":
             tailer.stop()
+            await doors_close()
         await send({"type": f"{event}.complete"})
         if event == "lifespan.shutdown":
             return
@@ -43,14 +47,20 @@ def build() -> Any:
     from channels.sessions import CookieMiddleware
     from django.urls import path
 
+    from apps.agents.consumers import agent_socket
+    from apps.agents.polls import AgentPolls
     from apps.runs.routing import websocket_urlpatterns
     from apps.triggers.desk import Desk
     from deploypanel.origin import OriginCheck
 
     routes = URLRouter([*websocket_urlpatterns, path("<path:_>", cast(Any, no_such_socket))])
-    return ProtocolTypeRouter(
-        {"http": Desk(http), "websocket": OriginCheck(CookieMiddleware(routes)), "lifespan": lifespan}
-    )
+    pages = OriginCheck(CookieMiddleware(routes))
+
+    async def sockets(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        """Agents are programs that show a key: where they say they come from means nothing."""
+        await (agent_socket if scope["path"] == AGENTS else pages)(scope, receive, send)
+
+    return ProtocolTypeRouter({"http": AgentPolls(Desk(http)), "websocket": sockets, "lifespan": lifespan})
 
 
 application = build()

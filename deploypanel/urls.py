@@ -13,6 +13,7 @@ urlpatterns = [
     path("favicon.ico", pages.favicon, name="favicon"),
     path("health", health, name="health"),
     path("runs/", include("apps.runs.urls")),
+    path("agent/", include("apps.agents.urls")),
     path("", include("apps.triggers.urls")),
     path("admin/start.json", dashboard.live, name="start_live"),
     path("admin/", admin.site.urls),

@@ -89,7 +89,7 @@ def agent_enrol(*, code: str, actor: Actor, hostname: str = "", version: str = "
         )
         if not taken:
             raise CodeRefused("This code is unknown, was used already, or has expired. Ask for a new one.")
-        agent = Agent.objects.get(pk=number)
+        agent = Agent.objects.get(pk=number or 0)
         _lose_all(agent, "The agent was enrolled anew in the middle of it.")
         detail = {"agent": agent.name, "hostname": hostname[:120]}
         audit.record(actor=actor, action="enrol agent", detail=detail)

@@ -1,0 +1,121 @@
+"""From the queue to an agent: the run is its agent's in the database before a word of it is sent."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import OuterRef, Subquery, Value
+from django.db.models.functions import Concat
+from django.utils import timezone
+
+from apps.access.errors import DecryptionError
+from apps.agents import protocol
+from apps.agents.models import Order
+from apps.agents.services.signing import signer
+from apps.runs.recorder import note_append
+from apps.runs.services import run_move, runs_begin
+from apps.runs.states import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from datetime import datetime
+
+logger = logging.getLogger(__name__)
+EXPIRED_AT_ONCE = 50
+
+
+def orders_begin(run_ids: Collection[int]) -> dict[int, str]:
+    """Make these queued runs their agents', all at once; by run, what to send of those that are now.
+
+    The order is read after its run has moved: until then a newer firing may replace it.
+    """
+    if not run_ids:
+        return {}
+    owner = Order.objects.filter(run_id=OuterRef("pk")).values("agent__name")[:1]
+    machine = Concat(Value("agent "), Subquery(owner))
+    with transaction.atomic():
+        begun = runs_begin(run_ids=run_ids, token=secrets.token_hex(16), machine=machine)
+        return _messages(begun, again=False)
+
+
+def orders_tell_again(run_ids: Collection[int]) -> dict[int, str]:
+    """What to send of runs that are their agents' already, but that this line has not heard of."""
+    if not run_ids:
+        return {}
+    with transaction.atomic():
+        return _messages(run_ids, again=True)
+
+
+def orders_expire(run_ids: Iterable[int]) -> int:
+    """End queued runs as failed whose firing is too old to be acted on; how many."""
+    count = 0
+    for order in Order.objects.filter(run_id__in=list(run_ids)[:EXPIRED_AT_ONCE]).select_related("agent"):
+        fired = timezone.localtime(order.fired_at)
+        count += _refuse(
+            order.run_id,
+            f"Not run: {order.agent.name} could not take it within {_span(order.max_age)} of the firing "
+            f"on {fired:%Y-%m-%d %H:%M:%S %Z}.",
+            RunState.QUEUED,
+        )
+    return count
+
+
+def orders_expire_due(now: datetime) -> int:
+    """The same for all agents, also those that never come back; for the clock."""
+    queued = Order.objects.filter(open=True, run__state=RunState.QUEUED).order_by("fired_at")
+    rows = queued.values_list("run_id", "fired_at", "max_age")[: 10 * EXPIRED_AT_ONCE]
+    old = [run for run, fired_at, max_age in rows if (now - fired_at).total_seconds() > max_age]
+    return orders_expire(old)
+
+
+def _messages(run_ids: Collection[int], *, again: bool) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for order in Order.objects.filter(run_id__in=run_ids, open=True).select_related("agent", "run"):
+        try:
+            found[order.run_id] = _message(order, again=again)
+        except DecryptionError as error:
+            logger.error("Run %s cannot be handed over: %s", order.run_id, error)
+            _refuse(order.run_id, f"Its script cannot be signed: {error}", RunState.RUNNING)
+    return found
+
+
+def _message(order: Order, *, again: bool) -> str:
+    script = order.script or None
+    values: dict[str, Any] = {
+        "run": order.run_id,
+        "trigger": order.name,
+        "count": order.number,
+        "fired_at": order.fired_at.isoformat(),
+        "max_age": order.max_age,
+        "payload": order.payload,
+        "script": script,
+        "signature": _signature(order) if script else None,
+        "time_limit": order.run.time_limit,
+        "silence_limit": order.run.silence_limit,
+        "again": again,
+    }
+    return protocol.line("run", **values)
+
+
+def _signature(order: Order) -> str:
+    return signer().sign(
+        agent=order.agent.name, run=order.run_id, trigger=order.name, count=order.number, script=order.script
+    )
+
+
+def _refuse(run_id: int, sentence: str, state: RunState) -> bool:
+    with transaction.atomic():
+        moved = run_move(run_id=run_id, to=RunState.FAILED, before=[state], summary=sentence[:500])
+        if moved:
+            note_append(moved, sentence)
+    return moved is not None
+
+
+def _span(seconds: int) -> str:
+    for name, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {name}"
+    return f"{seconds} seconds"
