@@ -8,13 +8,8 @@ from asgiref.sync import sync_to_async
 from django.http import HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 
-from apps.files import storage
-from apps.files.errors import FileMissing
-from apps.files.models import CachedFile
 from apps.files.ranges import Version, is_unchanged, part_asked
-from apps.files.selectors import cache_settings
-from apps.files.services.evict import file_let_go
-from apps.files.services.use import file_used
+from apps.files.services.use import file_open, file_used
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,12 +17,13 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-TRIES = 3  # where a file is replaced just when it is opened
+    from apps.files.models import CachedFile
+    from apps.files.storage import Kept
 
 
 async def file_answer(request: HttpRequest, cached: CachedFile) -> HttpResponseBase:
     """200, 206, 304 or 416, as a static file is answered. Raises FileMissing when it has left the cache meanwhile."""
-    row, kept = await sync_to_async(_opened)(cached)
+    row, kept = await sync_to_async(file_open)(row=cached)
     version = Version(row.sha256, row.stored_at or timezone.now())
     if is_unchanged(request.headers, version):
         kept.close()
@@ -46,20 +42,6 @@ async def file_answer(request: HttpRequest, cached: CachedFile) -> HttpResponseB
     return _described(response, version)
 
 
-def _opened(cached: CachedFile) -> tuple[CachedFile, storage.Kept]:
-    settings, row = cache_settings(), cached
-    for _ in range(TRIES):
-        try:
-            return row, storage.kept_open(row.stored_as, settings)
-        except FileMissing:
-            found = CachedFile.objects.filter(pk=cached.pk).first()
-            if found is None or found.stored_as == row.stored_as:
-                file_let_go(row=cached, settings=settings)  # so that who asks next has it downloaded
-                raise
-            row = found
-    raise FileMissing("It changes all the time. Ask for it again.")
-
-
 def _described(response: HttpResponseBase, version: Version) -> HttpResponseBase:
     response["Accept-Ranges"] = "bytes"
     response["ETag"] = version.etag
@@ -71,7 +53,7 @@ def _described(response: HttpResponseBase, version: Version) -> HttpResponseBase
 class _Body:
     """Read by threads while the event loop goes on; closed even when nobody reads it."""
 
-    def __init__(self, kept: storage.Kept, begin: int, length: int) -> None:
+    def __init__(self, kept: Kept, begin: int, length: int) -> None:
         self._kept = kept
         self._pieces = kept.pieces(begin, length)
 

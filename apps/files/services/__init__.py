@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.files.services.ask import WAIT, file_ask, file_by_sha256, file_fetch, file_kept
 from apps.files.services.evict import files_delete, files_evict, files_prune
-from apps.files.services.use import file_used
+from apps.files.services.use import file_open, file_pieces, file_used
 
 __all__ = [
     "WAIT",
@@ -12,6 +12,8 @@ __all__ = [
     "file_by_sha256",
     "file_fetch",
     "file_kept",
+    "file_open",
+    "file_pieces",
     "file_used",
     "files_delete",
     "files_evict",
