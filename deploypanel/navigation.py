@@ -38,6 +38,16 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         ),
     ),
     (
+        "Triggers",
+        (
+            Entry("Triggers", "triggers.Trigger", "bolt"),
+            Entry("Firings", "triggers.Firing", "history_toggle_off"),
+            Entry("Agents", "agents.Agent", "smart_toy"),
+            Entry("File cache", "files.CachedFile", "download_for_offline"),
+            Entry("Old clients", "triggers.OldProtocol", "podcasts"),
+        ),
+    ),
+    (
         "Code",
         (
             Entry("Repositories", "repos.Repository", "account_tree"),

@@ -21,6 +21,11 @@ from apps.access.errors import PanelError
 from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
 from apps.runs.selectors import runs_visible
+from apps.triggers import (
+    admin_firings,  # noqa: F401 - registers firings
+    admin_old,  # noqa: F401 - registers the page of old clients
+    admin_triggers,  # noqa: F401 - registers triggers
+)
 from apps.triggers.models import Delivery
 from apps.triggers.services import delivery_resend
 

@@ -108,11 +108,26 @@
     if (search) search.setAttribute("aria-label", search.placeholder || "Search");
   }
 
+  /* Buttons that copy the text of another element. Without the clipboard they stay hidden: the text can be selected. */
+  function startCopying() {
+    if (!navigator.clipboard) return;
+    for (const button of document.querySelectorAll("[data-copy]")) {
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        const label = button.textContent;
+        await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+        button.textContent = "Copied";
+        window.setTimeout(() => { button.textContent = label; }, 1500);
+      });
+    }
+  }
+
   document.addEventListener("dp:live", refreshAges);
   document.addEventListener("DOMContentLoaded", () => {
     refreshAges();
     window.setInterval(refreshAges, 20000);
     nameFields();
+    startCopying();
     if (document.querySelector(".admin-autocomplete")) {
       new MutationObserver(nameFields).observe(document.body, { childList: true, subtree: true });
     }
