@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apps.agents.services.orders import orders_expire
 from apps.environments.services.status import statuses_start_due
 from apps.runs.queue import ring
 from apps.runs.queue_state import queue_state
@@ -11,6 +12,10 @@ from apps.runs.services import run_advance_waiting, runs_reap, runs_ring_queued,
 from apps.sesam.services.check_due import checks_start_due
 from apps.triggers.clock import Chore
 from apps.triggers.services import polls_start_due
+from apps.triggers.services.advance import effects_start_due
+from apps.triggers.services.pushed import firings_check_due
+from apps.triggers.services.release import firings_release_due
+from apps.triggers.services.schedule import triggers_fire_due
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,6 +44,11 @@ CHORES = (
     Chore(name="polls_start_due", every=1, work=polls_start_due),
     Chore(name="statuses_start_due", every=5, work=statuses_start_due),
     Chore(name="checks_start_due", every=1, work=checks_start_due),
+    Chore(name="triggers_fire_due", every=1, work=triggers_fire_due),
+    Chore(name="firings_release_due", every=1, work=firings_release_due),
+    Chore(name="firings_check_due", every=1, work=firings_check_due),
+    Chore(name="effects_start_due", every=5, work=effects_start_due),
+    Chore(name="orders_expire", every=10, work=orders_expire),
     Chore(name="worker_beat", every=5, work=worker_beat_ring),
     Chore(name="prune", every=HOUR, work=prune_ring),
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ADVANCE_TIMEOUT = 60  # seconds
 CHECK_TIMEOUT = 60  # seconds
+_UNCOUNTED = (Firing.State.IGNORED, Firing.State.CHECKING)
 
 
 def trigger_held(trigger: Trigger) -> Trigger:
@@ -41,12 +42,12 @@ def trigger_counted(trigger: Trigger) -> Trigger:
     return Trigger.objects.get(pk=trigger.pk)
 
 
-def rate_checked(trigger: Trigger) -> None:
-    """Raises RateLimited when there were too many. Call it with the trigger's row held: so the limit is exact."""
+def rate_checked(trigger: Trigger, but: int = 0) -> None:
+    """Raises RateLimited after too many (`but` for one). Call it with the row of the trigger held: so it is exact."""
     if trigger.rate_limit is None:
         return
     now, window = timezone.now(), timedelta(seconds=trigger.rate_seconds)
-    recent = Firing.objects.filter(trigger=trigger, received_at__gt=now - window).exclude(state=Firing.State.IGNORED)
+    recent = Firing.objects.filter(trigger=trigger, received_at__gt=now - window).exclude(pk=but)
     times: list[datetime] = list(
         recent.order_by("-received_at").values_list("received_at", flat=True)[: trigger.rate_limit]
     )

@@ -16,6 +16,7 @@ from apps.sesam.services.check_due import checks_hasten
 from apps.triggers.burst import once
 from apps.triggers.models import Delivery
 from apps.triggers.order import is_late
+from apps.triggers.services.pushed import push_fire, push_is_heard
 from apps.triggers.webhooks import PushEvent
 
 if TYPE_CHECKING:
@@ -26,27 +27,33 @@ LOOKED_BACK = 50  # deliveries of the repository, for one that should have come 
 
 @dataclass(kw_only=True)
 class Handled:
-    """What pushes led to. `lines` is what people and machines are told, one for each environment and node."""
+    """What pushes led to. `lines` is what people and machines are told, one for each environment, node and trigger."""
 
     runs: list[int] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
 
-    def tell(self, text: str, *, environment: str = "", node: str = "", run: int | None = None) -> None:
+    checks: bool = False  # a trigger must see which files were changed: a fetch is needed
+
+    def tell(
+        self, text: str, *, environment: str = "", node: str = "", trigger: str = "", run: int | None = None
+    ) -> None:
         about = {"environment": environment} | ({"node": node} if node else {})
+        about |= {"trigger": trigger} if trigger else {}
         self.lines.append({**about, "run": run, "text": text})
 
 
 def pushes_handle(
     *, repository: Repository, pushes: Iterable[PushEvent], address: str = "", may_be_late: bool = False
 ) -> Handled:
-    """Deploy and sync what does so by itself, and have a worker fetch the rest. Quick: the database only.
+    """Deploy, sync and fire what does so by itself, and have a worker fetch the rest. Quick: the database only.
 
     `may_be_late`: a push that a later one has overtaken on its way deploys nothing.
     """
     handled, pushes = Handled(), list(pushes)
     alive = [push for push in pushes if push.kind in {"branch", "tag"} and not push.deleted]
     followed = _followed(repository, alive)
-    late = _late(repository, alive) if may_be_late and (followed or repository.poll_interval is not None) else []
+    matters = bool(followed) or push_is_heard(repository, alive) or repository.poll_interval is not None
+    late = _late(repository, alive) if may_be_late and matters else []
     _remember(repository, [push for push in pushes if push.kind == "branch" and push not in late])
     for push in late:
         handled.tell(f"{push.name}: a later push was handled before this one; {push.after[:8]} is not deployed.")
@@ -54,7 +61,9 @@ def pushes_handle(
         if push.name in followed and push not in late:
             _deploy(repository, push, address, handled)
             _sync(repository, push, address, handled)
-    if not handled.runs:  # a run fetches by itself
+        if push not in late:
+            _fire(repository, push, address, handled)
+    if handled.checks or not handled.runs:  # a run fetches by itself
         repository_fetch_ring(repository=repository)
     if not handled.lines:
         handled.tell(_idle(pushes))
@@ -104,6 +113,12 @@ def _sync(repository: Repository, push: PushEvent, address: str, handled: Handle
             handled.runs.append(run)
         handled.tell(outcome.text, node=outcome.node.path, run=run)
     checks_hasten(repository=repository, branch=push.name)
+
+
+def _fire(repository: Repository, push: PushEvent, address: str, handled: Handled) -> None:
+    for fired in push_fire(repository=repository, push=push, address=address):
+        handled.checks |= fired.checks
+        handled.tell(f"trigger {fired.trigger} {fired.text}", trigger=fired.trigger.path)
 
 
 def _idle(pushes: list[PushEvent]) -> str:
