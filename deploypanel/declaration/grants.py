@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deploypanel.declaration.fields import Names, Objects
 
 # What a grant may be on, and in which section it is declared.
-KINDS = {"environment": "environments", "repository": "repositories", "node": "nodes"}
+KINDS = {"environment": "environments", "repository": "repositories", "node": "nodes", "trigger": "triggers"}
 _LEVELS = {codename: level for level, codename in CODENAMES.items()}
 
 # A holder's rights: the level's name by kind and path of the subject.
@@ -88,7 +88,7 @@ def _grant(value: Value, names: Names) -> tuple[tuple[str, str], str] | None:
             names.problems.add(item, f"no such key{closest(key, [*KINDS, 'permission'])}")
     kinds = [kind for kind in KINDS if kind in items]
     if len(kinds) != 1 or "permission" not in items:
-        names.problems.add(value, "a grant names one environment, one repository or one node, and a permission")
+        names.problems.add(value, "a grant names one environment, repository, node or trigger, and a permission")
         return None
     kind = kinds[0]
     path = named(items[kind], KINDS[kind], kind, names)

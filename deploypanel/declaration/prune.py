@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from django.contrib.auth.models import Group, User
 from django.db.models import ProtectedError
 
+from apps.agents.models import Agent
 from apps.environments.models import Cluster, Environment, Host
 from apps.repos.models import Repository
 from apps.runs.models import Run
 from apps.runs.states import ACTIVE
 from apps.sesam.models import Node
+from apps.triggers.models import Trigger
 from deploypanel.declaration.changes import Change, Move
 from deploypanel.declaration.fields import natural
 from deploypanel.declaration.sections import SECTIONS
@@ -64,15 +66,14 @@ def in_use(instance: models.Model) -> list[str]:
     """Who needs the object, where the database itself would let it go without a word."""
     match instance:
         case Cluster():
-            return _paths(instance.environments.all())
+            return _paths(instance.environments.all()) + _triggers(actions__cluster=instance)
         case Host():
-            return [f"cluster {cluster}" for cluster in instance.clusters.all()]
-        case Repository():
-            return _paths(instance.environments.all()) or _running(instance)
-        case Node():
-            return [f"extra node {extra}" for extra in instance.extras.all()] or _running(instance)
-        case Environment():
-            return _running(instance)
+            clusters = [f"cluster {cluster}" for cluster in instance.clusters.all()]
+            return clusters + _triggers(actions__hosts=instance)
+        case Repository() | Node() | Environment() | Trigger():
+            return _needing(instance) + _triggers(end_sources__of=instance.subject) + _running(instance)
+        case Agent():
+            return _triggers(agents=instance)
         case Group():
             return [f"user {user}" for user in instance.user_set.all()]
         case User():
@@ -80,9 +81,26 @@ def in_use(instance: models.Model) -> list[str]:
     return []
 
 
+def _needing(subject: Repository | Node | Environment | Trigger) -> list[str]:
+    match subject:
+        case Repository():
+            return _paths(subject.environments.all()) + _triggers(push_sources__repository=subject)
+        case Node():
+            return [f"extra node {extra}" for extra in subject.extras.all()] + _triggers(actions__node=subject)
+        case Environment():
+            return _triggers(actions__environment=subject)
+    return []
+
+
+def _triggers(**condition: models.Model) -> list[str]:
+    """The triggers of which that is so."""
+    names = Trigger.objects.filter(**condition).order_by("name").values_list("name", flat=True)
+    return [f"trigger {name}" for name in names.distinct()]
+
+
 def _paths(environments: Iterable[Environment]) -> list[str]:
     return [f"environment {environment}" for environment in environments]
 
 
-def _running(subject: Repository | Environment | Node) -> list[str]:
+def _running(subject: Repository | Environment | Node | Trigger) -> list[str]:
     return [f"run {run}" for run in Run.objects.filter(subject=subject.subject, state__in=ACTIVE)]

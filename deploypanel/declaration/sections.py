@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from django.contrib.auth.models import Group, User
 
 from apps.access.models import BusinessHours, SshKey
+from apps.agents.models import Agent
 from apps.environments.models import Cluster, Environment, Host
 from apps.repos.models import Repository
 from apps.sesam.models import ExtraNode, Node, SecretStore
+from apps.triggers.models import Trigger
 from deploypanel.declaration.fields import (
     Boolean,
     Field,
@@ -28,6 +30,7 @@ from deploypanel.declaration.grants import Grants
 from deploypanel.declaration.passwords import Password
 from deploypanel.declaration.private_keys import PrivateKey
 from deploypanel.declaration.sesam import EXTRA, NODE, STORE
+from deploypanel.declaration.triggers import AGENT, TRIGGER
 
 if TYPE_CHECKING:
     from django.db import models
@@ -55,7 +58,9 @@ class Section:
         many = [one.name for one in self.fields if isinstance(one, References)]
         single = [one.name for one in self.fields if isinstance(one, Reference) and one.name not in many]
         rows = self.model._default_manager.select_related(*single) if single else self.model._default_manager.all()
-        return {natural(instance): instance for instance in rows.prefetch_related(*many).order_by("pk")}
+        found = {natural(instance): instance for instance in rows.prefetch_related(*many).order_by("pk")}
+        found.pop("", None)  # a trigger of no name, which an old client may make: no file can mean it
+        return found
 
 
 SECTIONS = (
@@ -174,6 +179,8 @@ SECTIONS = (
     Section(name="secret_stores", noun="secret store", model=SecretStore, fields=STORE),
     Section(name="nodes", noun="node", model=Node, fields=NODE),
     Section(name="extra_nodes", noun="extra node", model=ExtraNode, fields=EXTRA, identity=("master", "name")),
+    Section(name="agents", noun="agent", model=Agent, fields=AGENT),
+    Section(name="triggers", noun="trigger", model=Trigger, fields=TRIGGER),
 )
 
 BY_NAME = {section.name: section for section in SECTIONS}

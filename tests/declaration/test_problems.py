@@ -94,7 +94,7 @@ CASES = {
     ),
     "grant on nothing": (
         "users: [{name: a, grants: [{permission: deploy}]}]",
-        "1:28: users[0].grants[0]: a grant names one environment, one repository or one node, and a permission",
+        "1:28: users[0].grants[0]: a grant names one environment, repository, node or trigger, and a permission",
     ),
     "grant on unknown": (
         "users: [{name: a, grants: [{environment: shop/prod, permission: deploy}]}]",
