@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from django.db import connection
 
 from apps.environments.pipeline.fleet import StepFailed
 from apps.files.errors import FileError
+from apps.files.selectors import cache_settings
 from apps.files.services import WAIT, file_ask
+from apps.files.services.use import file_used
+from apps.files.storage import kept_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apps.environments.build_script import Download
     from apps.files.models import CachedFile
+    from apps.files.storage import Kept
     from apps.runs.work import Work
 
 
@@ -54,8 +59,22 @@ class Files:
         return found
 
     def pieces(self, found: CachedFile) -> Iterator[bytes]:
-        """Its bytes; raises what ends runs, StepFailed."""
-        raise NotImplementedError
+        """Its bytes. Raises StepFailed when the cache has thrown them away or cannot read them, and what ends runs."""
+        try:
+            with closing(self._open(found)) as kept:
+                for piece in kept.pieces(0, found.size):
+                    self._work.check()
+                    self._alive()
+                    yield piece
+        except FileError as error:
+            raise StepFailed(f"{found.url}: {error}") from None
+
+    def _open(self, found: CachedFile) -> Kept:
+        try:
+            file_used(row=found, size=found.size)
+            return kept_open(found.stored_as, cache_settings())
+        finally:
+            connection.close()
 
     def _alive(self) -> None:
         """Something goes on, although it says nothing: the limit of silence is for what hangs."""
