@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import deployments, hooks, live, sesam
+from bench import deployments, hooks, live, sesam, triggers
 from bench.table import Table
 
-SECTIONS = {"deployments": deployments.measure, "live": live.measure, "hooks": hooks.measure, "sesam": sesam.measure}
+SECTIONS = {
+    "deployments": deployments.measure,
+    "live": live.measure,
+    "hooks": hooks.measure,
+    "sesam": sesam.measure,
+    "triggers": triggers.measure,
+}
 
 
 def main() -> int:
