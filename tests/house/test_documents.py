@@ -20,6 +20,9 @@ INTERNAL = {
     "DEPLOYPANEL_PANEL": "marks the processes of one data folder",
     "DEPLOYPANEL_RUN": "marks the processes of one run",
     "DEPLOYPANEL_TEST_POSTGRES": "tells a test run that it is on PostgreSQL",
+    "DEPLOYPANEL_TRIGGER": "tells a build script which trigger was fired",
+    "DEPLOYPANEL_COUNT": "tells a build script which firing of the trigger it is",
+    "DEPLOYPANEL_PAYLOAD": "tells a build script where the firing's payload lies",
     "DEPLOYPANEL_SECRET_FILE": "where the post-receive hook looks for its secret, on the Git server",
 }
 
