@@ -1,0 +1,55 @@
+"""An origin on loopback, and a file cache that may ask it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from apps.files.models import CachedFile, CacheSettings
+from apps.files.services import file_ask
+from apps.files.services.download import crew
+from tests.files.origin import Origin, origin_started
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with origin_started() as started:
+        yield started
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    ends = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@dataclass
+class Cache:
+    """The cache of this process, with its settings."""
+
+    settings: CacheSettings
+
+    def set(self, **values: Any) -> None:
+        CacheSettings.objects.filter(pk=self.settings.pk).update(**values)
+
+    def get(self, url: str, *, cache: bool = False, by: str = "agent a", sha256: str = "") -> CachedFile:
+        """Asks until there is an answer."""
+        found: CachedFile = wait_for(lambda: file_ask(url=url, cache=cache, by=by, sha256=sha256))
+        return found
+
+    def content(self, row: CachedFile) -> bytes:
+        from apps.files.services import file_pieces
+
+        return b"".join(file_pieces(row=row))
+
+
+@pytest.fixture
+def cache(transactional_db: None) -> Iterator[Cache]:
+    yield Cache(CacheSettings.objects.create(private_allowed=["127.0.0.0/8"], time_limit=60))
+    wait_for(crew.is_idle)
