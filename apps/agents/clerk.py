@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 TOGETHER = 50  # reports in one transaction, so that nobody else waits long for the database
 BEATS_EVERY = 5.0  # seconds between two writings of which runs are worked on
 SEEN_EVERY = 15.0  # the same of which agents were heard
-WAKE_EVERY = 1.0
+WAKE_EVERY, WAKE_IDLE = 1.0, 5.0  # seconds without a job, with and without agents
 
 
 @dataclass(slots=True)
@@ -99,7 +99,10 @@ class Clerk:
     def beat(self, line: Line, beat: protocol.Beat) -> None:
         if beat.runs:
             with self._lock:
+                first = not self._beats
                 self._beats[line.agent].update(beat.runs)
+            if first:
+                self._jobs.put(None)
 
     def depart(self, session: str) -> None:
         """The session is over. It is written down when that is possible."""
@@ -151,10 +154,10 @@ class Clerk:
     def _taken(self) -> list[Job]:
         """All that waits, at the latest after WAKE_EVERY seconds, and at most so much that it is done soon."""
         taken: list[Job] = []
-        awaited = self._hub.lines() or self._departed
+        wait = WAKE_EVERY if self._hub.lines() or self._departed else WAKE_IDLE
         while len(taken) < 4 * TOGETHER:
             try:
-                job = self._jobs.get_nowait() if taken else self._jobs.get(timeout=WAKE_EVERY if awaited else None)
+                job = self._jobs.get_nowait() if taken else self._jobs.get(timeout=wait)
             except queue.Empty:
                 break
             if job is None:

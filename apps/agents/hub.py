@@ -25,7 +25,7 @@ from apps.agents import protocol
 from apps.agents.bell import CHANNEL
 from apps.agents.hand_over import Plan, plan
 from apps.agents.selectors import lines_standing, orders_open, sessions_count
-from apps.agents.services.hand_over import orders_begin, orders_expire, orders_tell_again
+from apps.agents.services.hand_over import orders_begin, orders_give_up, orders_tell_again
 from apps.runs.listener import Listener, listener_open
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Hub:
                 plans[line] = plan(own, line.told, set(line.lingering.values()), now)
         expired = [run for found in plans.values() for run in found.expire]
         self._tell(self._outgoing(plans))
-        return bool(expired) and orders_expire(expired) > 0
+        return bool(expired) and orders_give_up(expired) > 0
 
     def _outgoing(self, plans: dict[Line, Plan]) -> Outgoing:
         """Move what is to begin, then put into words what each line is told."""

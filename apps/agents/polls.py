@@ -167,14 +167,15 @@ def _poll(body: bytes) -> _Poll:
         data = json.loads(body)
     except (ValueError, RecursionError):
         raise BadMessage("the body is not JSON") from None
-    if not isinstance(data, dict) or not isinstance(data.get("messages") or [], list):
+    messages = data.get("messages", []) if isinstance(data, dict) else None
+    if not isinstance(messages, list):
         raise BadMessage("the body is no object with messages")
     session, wait = data.get("session"), data.get("wait", 0)
     if not isinstance(session, str) or not SESSION.match(session):
         raise BadMessage("session is not 8 to 40 of letters, digits, _ and -")
     if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 3600:
         raise BadMessage("wait is no number of seconds")
-    return _Poll(session, [protocol.understood(one) for one in data.get("messages") or []], min(wait, WAIT_MOST))
+    return _Poll(session, [protocol.understood(one) for one in messages], min(wait, WAIT_MOST))
 
 
 async def _write(send: Send, status: int, data: dict[str, str] | str) -> None:

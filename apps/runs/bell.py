@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.db import connection
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 CHANNEL = "deploypanel_runs"
 
@@ -21,10 +16,3 @@ def ring_viewers(*run_ids: int) -> None:
         with connection.cursor() as cursor:
             sql = "SELECT pg_notify(%s, number::text) FROM unnest(%s::bigint[]) AS number"
             cursor.execute(sql, [CHANNEL, list(run_ids)])
-
-
-def ring_viewers_of(run_ids: Iterable[int]) -> None:
-    """The same for many runs, in one question."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, id::text) FROM unnest(%s::bigint[]) AS id", [CHANNEL, list(run_ids)])

@@ -21,7 +21,6 @@ from apps.runs.states import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from datetime import datetime
 
 logger = logging.getLogger(__name__)
 EXPIRED_AT_ONCE = 50
@@ -49,7 +48,7 @@ def orders_tell_again(run_ids: Collection[int]) -> dict[int, str]:
         return _messages(run_ids, again=True)
 
 
-def orders_expire(run_ids: Iterable[int]) -> int:
+def orders_give_up(run_ids: Iterable[int]) -> int:
     """End queued runs as failed whose firing is too old to be acted on; how many."""
     count = 0
     for order in Order.objects.filter(run_id__in=list(run_ids)[:EXPIRED_AT_ONCE]).select_related("agent"):
@@ -61,14 +60,6 @@ def orders_expire(run_ids: Iterable[int]) -> int:
             RunState.QUEUED,
         )
     return count
-
-
-def orders_expire_due(now: datetime) -> int:
-    """The same for all agents, also those that never come back; for the clock."""
-    queued = Order.objects.filter(open=True, run__state=RunState.QUEUED).order_by("fired_at")
-    rows = queued.values_list("run_id", "fired_at", "max_age")[: 10 * EXPIRED_AT_ONCE]
-    old = [run for run, fired_at, max_age in rows if (now - fired_at).total_seconds() > max_age]
-    return orders_expire(old)
 
 
 def _messages(run_ids: Collection[int], *, again: bool) -> dict[int, str]:

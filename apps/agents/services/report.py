@@ -13,14 +13,14 @@ from apps.agents import protocol
 from apps.agents.book import RunBook
 from apps.agents.models import Order
 from apps.agents.services.hand_over import orders_begin
-from apps.runs.bell import ring_viewers_of
+from apps.runs.bell import ring_viewers
 from apps.runs.models import LogChunk, Run, Step
 from apps.runs.recorder import STEP_FIELDS
 from apps.runs.services import run_move
 from apps.runs.states import ALIVE, ENDED, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from apps.agents.protocol import Events
 
@@ -50,20 +50,21 @@ def reports_store(reports: Sequence[Report]) -> list[Stored]:
     The runs' rows are locked first: whoever else writes into a run's log (the reaper) waits, or is waited for.
     """
     with transaction.atomic():
-        books = _books({report.events.run for report in reports})
+        books = _books({(report.events.run, report.agent) for report in reports})
         stored = [_store(report, books.get(report.events.run)) for report in reports]
         _write(books.values())
     return stored
 
 
-def _books(run_ids: set[int]) -> dict[int, RunBook]:
-    rows = Run.objects.select_for_update(of=("self",)).filter(pk__in=run_ids)
+def _books(told: Collection[tuple[int, int]]) -> dict[int, RunBook]:
+    """By run, of those that are the teller's own, and of which there can still be news."""
+    rows = Run.objects.select_for_update(of=("self",)).filter(pk__in={run for run, _ in told})
     runs = {run.pk: run for run in rows.order_by("pk")}
     orders = Order.objects.filter(run_id__in=runs).select_related("agent")
     books = {
         order.run_id: RunBook(runs[order.run_id], order, settings.RUN_LOG_LIMIT)
         for order in orders
-        if _takes(runs[order.run_id])
+        if (order.run_id, order.agent_id) in told and _takes(runs[order.run_id])
     }
     for step in Step.objects.filter(run_id__in=books):
         books[step.run_id].steps[step.stage] = step
@@ -101,7 +102,7 @@ def _write(books: Iterable[RunBook]) -> None:
         book.run.steps_version += bool(book.changed)
     Run.objects.bulk_update([book.run for book in books], RUN_FIELDS, batch_size=100)
     Order.objects.bulk_update([book.order for book in books], ["events"], batch_size=100)
-    ring_viewers_of([book.run.pk for book in books])
+    ring_viewers(*(book.run.pk for book in books))
     for book in books:
         _move_on(book)
 

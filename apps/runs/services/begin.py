@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.runs.bell import ring_viewers_of
+from apps.runs.bell import ring_viewers
 from apps.runs.models import Run
 from apps.runs.states import RunState
 
@@ -27,5 +27,5 @@ def runs_begin(*, run_ids: Collection[int], token: str, **changes: Any) -> list[
         )
         mine = Run.objects.filter(pk__in=run_ids, token=token, state=RunState.RUNNING)
         begun = list(mine.order_by("pk").values_list("pk", flat=True))
-        ring_viewers_of(begun)
+        ring_viewers(*begun)
     return begun

@@ -1,0 +1,58 @@
+"""Agents with keys, orders for them, and a web process that serves all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from apps.access.models import Subject
+from apps.agents.keys import key_digest, key_new
+from apps.agents.models import Agent
+from apps.agents.services import order_request
+from apps.runs.models import Cause, Run
+from tests.live.server import WebServer, server_start
+from tests.support.runner import OPERATOR
+
+MakeOrder = Callable[..., Run]
+
+
+def agent_make(name: str, **values: Any) -> tuple[Agent, str]:
+    """An enrolled agent and its key."""
+    key = key_new()
+    return Agent.objects.create(name=name, key_digest=key_digest(key), **values), key
+
+
+def order_make(agent: Agent, number: int = 1, trigger: str = "web", age: float = 0, **values: Any) -> Run:
+    """What a firing `age` seconds ago asks of the agent."""
+    subject, _ = Subject.objects.get_or_create(kind="trigger", path=trigger)
+    given: dict[str, Any] = {
+        "fired_at": timezone.now() - timedelta(seconds=age),
+        "max_age": 3600,
+        "actor": OPERATOR,
+        "cause": Cause.TRIGGER,
+    }
+    return order_request(agent=agent, subject=subject, name=trigger, number=number, **(given | values))
+
+
+@pytest.fixture(scope="session")
+def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    data = tmp_path_factory.mktemp("web")
+    (data / "static").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEPLOYPANEL_DATA", str(data))
+        patch.setenv("DEPLOYPANEL_SECRET_KEY", settings.SECRET_KEY)
+        patch.setenv("DEPLOYPANEL_KEY_RING", settings.KEY_RING)
+        server = server_start(data)
+    yield server
+    if server.process.poll() is None:
+        server.stop()
+
+
+@pytest.fixture
+def box(transactional_db: None) -> tuple[Agent, str]:
+    return agent_make("box")

@@ -1,0 +1,124 @@
+"""Long polling, against a real web process: the same words, and what is lost with an answer is told again."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import requests
+
+from apps.agents.models import Agent
+from apps.agents.services import agent_revoke
+from apps.runs.states import RunState
+from tests.agents.client import Poller, connected, ended, event, hello, log
+from tests.agents.conftest import order_make
+from tests.live.server import WebServer
+from tests.support.runner import OPERATOR, log_text
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+Box = tuple[Agent, str]
+
+
+def test_a_run_from_its_firing_to_its_end(web: WebServer, box: Box) -> None:
+    agent, key = box
+    poller = Poller(web.url, key)
+    assert poller.poll(hello())[0]["type"] == "welcome"
+    run = order_make(agent, 5)
+    assert poller.expect("run")["count"] == 5
+    first = {"type": "events", "run": run.pk, "first": 1, "events": [event("started"), log("a\n")]}
+    rest = {"type": "events", "run": run.pk, "first": 3, "events": [log("b\n"), ended()]}
+    answers = poller.poll(first, rest, {"type": "beat", "runs": [run.pk]}, wait=5)
+    assert [(one["type"], one.get("events")) for one in answers] == [
+        ("ack", 2),
+        ("ack", 4),
+        ("forget", None),
+        ("beat", None),
+    ]
+    run.refresh_from_db()
+    agent.refresh_from_db()
+    assert (run.state, agent.transport) == (RunState.SUCCEEDED, "poll")
+    assert log_text(run, stream="out") == "a\nb\n"
+
+
+def test_a_waiting_poll_is_answered_at_once(web: WebServer, box: Box) -> None:
+    agent, key = box
+    poller = Poller(web.url, key)
+    poller.poll(hello())
+    threading.Timer(0.3, lambda: requests.get(f"{web.url}/health", timeout=10)).start()  # others are answered meanwhile
+    found: list[str] = []
+    waiting = threading.Thread(target=lambda: found.append(poller.expect("run")["type"]))
+    waiting.start()
+    began = time.monotonic()
+    order_make(agent)
+    waiting.join(10)
+    assert found == ["run"]
+    assert time.monotonic() - began < 5
+
+
+def test_a_second_poll_ends_the_first(web: WebServer, box: Box) -> None:
+    _, key = box
+    poller = Poller(web.url, key)
+    poller.poll(hello())
+    answers: list[object] = []
+    first = threading.Thread(target=lambda: answers.append(poller.poll(wait=25)))
+    first.start()
+    deadline = time.monotonic() + 10
+    while first.is_alive() and time.monotonic() < deadline:  # until the first has come to wait
+        poller.poll({"type": "beat", "runs": []})
+        first.join(0.05)
+    assert answers == [[]]
+
+
+def test_an_answer_that_is_lost_is_told_again_to_the_next_session(web: WebServer, box: Box) -> None:
+    agent, key = box
+    run = order_make(agent)
+    lost = Poller(web.url, key)
+    lost.expect("run", hello())
+    following = Poller(web.url, key)
+    told = following.expect("run", hello())
+    assert (told["run"], told["again"]) == (run.pk, True)
+    assert lost.post().status_code == 409
+
+
+def test_sessions_and_keys_are_asked_for(web: WebServer, box: Box) -> None:
+    agent, key = box
+    assert Poller(web.url, key).post().status_code == 409  # no hello
+    assert Poller(web.url, "dpa_wrong").post(hello()).status_code == 401
+    mine = Poller(web.url, key)
+    mine.poll(hello())
+    stranger = Poller(web.url, "dpa_wrong")
+    stranger.session = mine.session
+    assert stranger.post().status_code == 409
+    with connected(web.url, key):
+        assert mine.post(wait=5).status_code == 409
+    other = Poller(web.url, key)
+    other.poll(hello())
+    agent_revoke(agent=agent, actor=OPERATOR)
+    assert other.post(wait=10).status_code in {401, 409}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"session":"short"}',
+        b'{"session":"0123456789","messages":{}}',
+        b'{"session":"0123456789","messages":[1]}',
+        b'{"session":"0123456789","wait":"x"}',
+        b'{"session":"0123456789","wait":true}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_poll_is_refused(web: WebServer, transactional_db: None, body: bytes) -> None:
+    answer = requests.post(f"{web.url}/agent/poll", data=body, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("Not understood")
+
+
+def test_a_poll_that_is_too_long_is_refused(web: WebServer, transactional_db: None) -> None:
+    assert requests.post(f"{web.url}/agent/poll", data=b"x" * (1024 * 1024 + 1), timeout=10).status_code == 413
+    assert requests.get(f"{web.url}/agent/poll", timeout=10).status_code == 404
