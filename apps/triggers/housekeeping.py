@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from apps.files.services import files_prune
 from apps.repos.services import mirrors_prune, trees_prune
 from apps.runs.beats import beats_prune
 from apps.runs.queue_state import tasks_prune
@@ -27,3 +28,4 @@ def prune() -> None:
     runs_prune(now)
     syncs_lighten()
     snapshots_prune()
+    files_prune(now)
