@@ -21,6 +21,7 @@ from apps.triggers import page_acts, page_views
 from apps.triggers.admin_inlines import ActionInline, EndSourceInline, PushSourceInline
 from apps.triggers.forms import TriggerForm
 from apps.triggers.models import Effect, Firing, Trigger
+from apps.triggers.services.release import firings_ask_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,12 @@ class TriggerAdmin(ScopedModelAdmin):
         return HttpResponseRedirect(reverse("admin:triggers_trigger_control", args=[obj.pk]))
 
     response_post_save_add = response_post_save_change
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """What is held may be let go by other hours, or must wait for them."""
+        super().save_related(request, form, formsets, change)
+        if {"hours", "when_closed"} & set(form.changed_data):
+            firings_ask_again(trigger_id=form.instance.pk)
 
     # --- the list ---------------------------------------------------------------------------
 

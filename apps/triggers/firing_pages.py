@@ -14,14 +14,14 @@ from django.views.decorators.http import require_GET
 
 from apps.access.admin_site import actor_of
 from apps.access.permissions import subjects_visible
-from apps.runs.page_acts import guarded
+from apps.runs.page_acts import guarded, override_of
 from apps.runs.selectors import runs_visible
 from apps.runs.states import ENDED
 from apps.triggers.models import Firing, Trigger
 from apps.triggers.page_reads import FiringLine, firing_lines, situation_read
 from apps.triggers.page_views import control_url, trigger_or_404
 from apps.triggers.page_words import payload_text
-from apps.triggers.services.held import firing_cancel, firing_release_now
+from apps.triggers.services.release import firing_cancel, firing_release
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -102,8 +102,9 @@ def _held(request: HttpRequest) -> Firing:
 
 @_act
 def release(request: HttpRequest, trigger: Trigger) -> HttpResponse:
-    """Fire what was held, if the rules allow it now."""
-    firing = firing_release_now(firing=_held(request), actor=actor_of(request))
+    """Fire what was held, if the rules allow it now or somebody may override them."""
+    held = _held(request)
+    firing = firing_release(firing=held, actor=actor_of(request), override=override_of(request))
     messages.success(request, f"Fired: the count is {firing.count}.")
     return HttpResponseRedirect(control_url(trigger))
 

@@ -18,6 +18,7 @@ from apps.triggers.globs import patterns_checked
 from apps.triggers.models import Action, EndSource, PushSource, Trigger
 from apps.triggers.pointers import pointer_read
 from apps.triggers.rules import rule_checked
+from apps.triggers.schedules import schedule_checked
 from apps.triggers.services.settings import action_lacks
 
 if TYPE_CHECKING:
@@ -112,6 +113,12 @@ class TriggerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in
     def clean_script(self) -> str:
         script: str = self.cleaned_data["script"]
         return checked(script_checked, script) if script.strip() else ""
+
+    def clean_schedule(self) -> str:
+        try:
+            return schedule_checked(self.cleaned_data["schedule"], place="")
+        except InputError as error:
+            raise ValidationError(str(error)) from None
 
     def clean_rate_limit(self) -> int | None:
         return self._positive("rate_limit")
