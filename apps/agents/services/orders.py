@@ -71,14 +71,13 @@ def orders_request(
     silence_limit: int | None = None,
 ) -> list[Run]:
     """A run for each of these agents, in their order, in a few statements however many they are."""
-    asked = knock(actor)
     with transaction.atomic():
         runs = runs_request_remote(
             kind="agent",
             subject=subject,
             actor=actor,
             cause=cause,
-            params=[{**asked, "agent": agent.name} for agent in agents],
+            params=[knock(actor) for _ in agents],
             time_limit=time_limit,
             silence_limit=silence_limit,
         )
@@ -98,12 +97,10 @@ def orders_replace(*, run_ids: Iterable[int], news: News, actor: Actor, cause: C
     """
     with transaction.atomic():
         waiting = Run.objects.select_for_update(of=("self",)).filter(pk__in=set(run_ids), state=RunState.QUEUED)
-        runs = list(waiting.order_by("pk"))
-        for run in runs:
-            run.cause, run.requested_by, run.requested_name = cause, actor.user, actor.name[:150]
-            run.params = {**knock(actor), "agent": run.params.get("agent", "")}
-        Run.objects.bulk_update(runs, ["cause", "requested_by", "requested_name", "params"], batch_size=100)
-        taken = {run.pk for run in runs}
+        taken = set(waiting.order_by("pk").values_list("pk", flat=True))
+        Run.objects.filter(pk__in=taken).update(
+            cause=cause, requested_by=actor.user, requested_name=actor.name[:150], params=knock(actor)
+        )
         Order.objects.filter(run__in=taken).update(**asdict(news))
         ring_viewers(*taken)
     return taken
