@@ -200,7 +200,18 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=12,
 )
-SECTION_NAMES = ["ssh_keys", "hosts", "clusters", "users", "groups", "repositories", "environments", "business_hours"]
+SECTION_NAMES = [
+    "ssh_keys",
+    "hosts",
+    "clusters",
+    "users",
+    "groups",
+    "repositories",
+    "environments",
+    "business_hours",
+    "triggers",
+    "agents",
+]
 KEYS = [
     "name",
     "hosts",
@@ -213,7 +224,26 @@ KEYS = [
     "path",
     "environment",
     "private_key",
+    "secret",
+    "schedule",
+    "rate_limit",
+    "on_push",
+    "after",
+    "build_script",
 ]
+RULES = st.recursive(
+    PLAIN,
+    lambda inner: (
+        st.dictionaries(st.sampled_from(["all", "any", "not", "equals", "matches", "present"]), inner, max_size=2)
+        | st.lists(inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+DOES = st.dictionaries(
+    st.sampled_from(["agents", "deploy", "sync", "script", "hosts", "cluster", "commit_from", "when"]),
+    RULES,
+    max_size=4,
+)
 ENTRIES = st.dictionaries(st.sampled_from(KEYS), PLAIN, max_size=6)
 
 
@@ -224,7 +254,7 @@ def test_junk_is_never_a_traceback(apply: Apply, text: str | bytes) -> None:
         apply(text.encode() if isinstance(text, str) else text, dry_run=True)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     document=st.dictionaries(st.sampled_from(SECTION_NAMES), st.lists(ENTRIES, max_size=3), max_size=4),
     remove=st.booleans(),
@@ -234,3 +264,10 @@ def test_nonsense_of_the_right_shape_is_never_a_traceback(
 ) -> None:
     with suppress(DeclarationError):
         apply(json.dumps(document), dry_run=True, remove=remove)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(does=st.lists(DOES, max_size=3))
+def test_nonsense_in_what_a_trigger_does_is_never_a_traceback(apply: Apply, does: list[dict[str, object]]) -> None:
+    with suppress(DeclarationError):
+        apply(json.dumps({"triggers": [{"name": "web", "does": does}]}), dry_run=True)
