@@ -25,6 +25,7 @@ from apps.runs.selectors import runs_unfinished, runs_visible
 from apps.runs.states import UNSUCCESSFUL, RunState
 from apps.sesam.selectors import nodes_visible
 from deploypanel.node_board import NodeBoard, node_board, node_tile
+from deploypanel.trigger_board import TriggerBoard, trigger_board, triggers_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from apps.runs.models import Run
     from apps.sesam.models import Node
+    from apps.triggers.models import Trigger
 
 RECENT = 8
 HELD = {"Frozen", "Closed", "Auto-deploy paused"}
@@ -63,6 +65,7 @@ class Board:
 
     rows: tuple[Row, ...]
     nodes: NodeBoard
+    triggers: TriggerBoard
     recent: tuple[Run, ...]
     freezes: tuple[Freeze, ...]  # the global ones: they stand above the board
 
@@ -72,7 +75,13 @@ class Board:
 
     @property
     def figures(self) -> list[tuple[int, str]]:
-        return (self._environment_figures() if self.rows else []) + (self._node_figures() if self.nodes.tiles else [])
+        found = self._environment_figures() if self.rows else []
+        found += self._node_figures() if self.nodes.tiles else []
+        return found + self.triggers.figures
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.rows or self.nodes.tiles or self.triggers.tiles)
 
     def _node_figures(self) -> list[tuple[int, str]]:
         busy = [] if self.rows else [(self.nodes.busy, "at work now")]
@@ -101,7 +110,8 @@ def board_read(user: User) -> Board:
     )
     freezes = list(freezes_visible(user, now).select_related("subject"))
     runs = _runs_active([*environments, *nodes])
-    closed = _hours_closed([*environments, *nodes], now)
+    triggers = triggers_seen(user)
+    closed = _hours_closed([*environments, *nodes, *triggers], now)
 
     def tile(row: Environment) -> Tile:
         live = deployments.get(row.live_id)  # type: ignore[attr-defined]
@@ -120,7 +130,13 @@ def board_read(user: User) -> Board:
     recent = runs_visible(user).order_by("-id")[:RECENT]
     tiles = [node_tile(row, run=runs.get(row.pk), flags=_held(row, freezes, closed)) for row in nodes]
     everything = tuple(freeze for freeze in freezes if freeze.subject_id is None)
-    return Board(rows=rows, nodes=node_board(tiles), recent=tuple(recent), freezes=everything)
+    return Board(
+        rows=rows,
+        nodes=node_board(tiles),
+        triggers=trigger_board(triggers, freezes, closed),
+        recent=tuple(recent),
+        freezes=everything,
+    )
 
 
 def _environments(user: User) -> list[Environment]:
@@ -140,7 +156,7 @@ def _runs_active(subjects: Iterable[Environment | Node]) -> dict[int, Run]:
     return {run.subject_id: run for run in runs if run.subject_id is not None}
 
 
-def _hours_closed(subjects: Iterable[Environment | Node], now: datetime) -> dict[int, str]:
+def _hours_closed(subjects: Iterable[Environment | Node | Trigger], now: datetime) -> dict[int, str]:
     """Why each calendar is closed now, by its id; an open one is left out. Each is asked once."""
     calendars = {row.hours.pk: row.hours for row in subjects if row.hours is not None}
     closed = {}
@@ -214,6 +230,7 @@ REGIONS = {
     "start-figures": "panel/_figures.html",
     "start-board": "panel/_board.html",
     "start-nodes": "panel/_nodes.html",
+    "start-triggers": "panel/_triggers.html",
     "start-recent": "panel/_recent.html",
 }
 
@@ -221,13 +238,12 @@ REGIONS = {
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The admin index's context (UNFOLD's DASHBOARD_CALLBACK)."""
     board = board_read(request.user)  # type: ignore[arg-type]  # only people of the panel get here
-    empty = not board.rows and not board.nodes.tiles
     superuser = bool(getattr(request.user, "is_superuser", False))
     return {
         **context,
         "title": "Overview",
         "board": board,
-        "first_steps": first_steps() if empty and superuser else [],
+        "first_steps": first_steps() if board.is_empty and superuser else [],
         "unprotected": is_unprotected(request.get_host(), request.is_secure()),
     }
 

@@ -13,7 +13,7 @@ from apps.access.admin_site import ScopedModelAdmin
 from apps.access.asked import number_of
 from apps.runs.wording import age, badge
 from apps.triggers import firing_pages
-from apps.triggers.models import Firing
+from apps.triggers.models import Firing, Trigger
 from apps.triggers.page_reads import firing_lines
 from apps.triggers.page_views import control_url
 from apps.triggers.page_words import SOURCE_WORDS, firing_badge
@@ -50,6 +50,12 @@ class FiringAdmin(ScopedModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Who sees a trigger sees this list; the menu asks on every page, and triggers are fewer than firings."""
+        if obj is None:
+            return admin.site.get_model_admin(Trigger).has_view_permission(request)
+        return super().has_view_permission(request, obj)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Firing]:
         rows: QuerySet[Firing] = super().get_queryset(request)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import OuterRef, Prefetch, Q, Subquery
+from django.db.models import Exists, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 
 from apps.access import gate
@@ -19,7 +19,7 @@ from apps.runs.models import Run
 from apps.runs.notices import Badge
 from apps.runs.selectors import runs_visible
 from apps.runs.situation import Situation
-from apps.runs.states import ENDED
+from apps.runs.states import ACTIVE, RunState
 from apps.triggers import page_words
 from apps.triggers.models import Action, Effect, EndSource, Firing, PushSource, Trigger
 from apps.triggers.services.admit import firing_rules
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 FIRINGS_PAGE = 15
 HELD_SHOWN = 10
 LIVE_SHOWN = 8
+UNFINISHED = (RunState.WAITING, *ACTIVE)
 HIDDEN = "something that you may not see"
 
 
@@ -172,8 +173,9 @@ def _runs_live(trigger: Trigger, person: User | None) -> list[Run]:
     """What it started and is not finished, the oldest first."""
     if person is None:
         return []
-    mine = Q(subject=trigger.pk) | Q(pk__in=Effect.objects.filter(trigger=trigger, run__isnull=False).values("run"))
-    live = runs_visible(person).filter(mine).exclude(state__in=ENDED).select_related("order__agent")
+    # Asked of the few runs that have not ended, not of all that the trigger ever led to.
+    mine = Q(subject=trigger.pk) | Exists(Effect.objects.filter(run=OuterRef("pk"), trigger=trigger))
+    live = runs_visible(person).filter(mine, state__in=UNFINISHED).select_related("order__agent")
     return list(live.order_by("id")[:LIVE_SHOWN])
 
 
