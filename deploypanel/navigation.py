@@ -67,7 +67,7 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Business hours", "access.BusinessHours", "schedule"),
             Entry("Freezes", "access.Freeze", "ac_unit"),
             Entry("SSH keys", "access.SshKey", "key"),
-            Entry("API tokens", "access.ApiToken", "vpn_key"),
+            Entry("API tokens", "access.ApiToken", "token"),
             Entry("Users", "auth.User", "person"),
             Entry("Groups", "auth.Group", "group"),
             Entry("Audit", "access.AuditEntry", "fact_check"),

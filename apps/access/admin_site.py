@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin as ThemeModelAdmin
 from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from apps.access import audit
 from apps.access.actor import Actor, Door
@@ -50,6 +50,7 @@ __all__ = [
     "actor_of",
     "checkbox_list",
     "display",
+    "select_box",
 ]
 
 
@@ -62,6 +63,11 @@ def actor_of(request: HttpRequest) -> Actor:
 def checkbox_list() -> Any:
     """A widget for a few choices: all of them with a box each."""
     return UnfoldAdminCheckboxSelectMultipleWidget()
+
+
+def select_box() -> Any:
+    """A widget for one of a few choices."""
+    return UnfoldAdminSelectWidget()
 
 
 class ModelAdmin(ThemeModelAdmin):

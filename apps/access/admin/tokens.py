@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.template.response import TemplateResponse
 
-from apps.access.admin_site import ModelAdmin, actor_of, display
+from apps.access.admin_site import ModelAdmin, actor_of, display, select_box
 from apps.access.models import ApiToken
 from apps.access.permissions import is_person
 from apps.access.services import api_token_create, api_token_revoke
@@ -21,7 +21,7 @@ LASTS = (("30", "30 days"), ("90", "90 days"), ("366", "a year"), ("", "until it
 
 
 class ApiTokenForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
-    days = forms.ChoiceField(choices=LASTS, initial="90", required=False, label="It lasts")
+    days = forms.ChoiceField(choices=LASTS, initial="90", required=False, label="It lasts", widget=select_box())
 
     class Meta:
         model = ApiToken
@@ -64,6 +64,12 @@ class ApiTokenAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         return self.has_view_permission(request, obj)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """With one way to save: the next page shows the token."""
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        response: HttpResponse = super().add_view(request, form_url, {**(extra_context or {}), **only_save})
+        return response
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: Any) -> None:
         days = form.cleaned_data["days"]
