@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from apps.access.actor import Actor, Door
 from apps.access.errors import Conflict, PanelError
 from apps.repos.models import Repository
 from apps.repos.services import repository_fetch
+from apps.runs.models import Cause
+from apps.triggers.models import Firing, Trigger
+from apps.triggers.services.fire import trigger_fire
+from deploypanel.demo.agent import agent_make, agent_prepare, demo_agent
 from deploypanel.demo.hosts import DemoHost, demo_hosts, hosts_make, privilege_folder_make
 from deploypanel.demo.rows import PEOPLE, rows_make
 from deploypanel.demo.sesam import COMMITS, CONF, DemoNode, demo_nodes, nodes_make
@@ -40,10 +45,23 @@ def demo_load(say: Callable[[str], None]) -> None:
     if nodes:
         repository_make(folder, "conf", CONF, COMMITS)
     rows_make(folder, hosts_make(folder), nodes)
+    agent_make(folder)
     for repository in Repository.objects.filter(name__in=NAMES):
         repository_fetch(repository=repository)
+    _fire()
     for line in demo_guide():
         say(line)
+
+
+def _fire() -> None:
+    """The first firing: its run waits for the agent."""
+    trigger_fire(
+        trigger=Trigger.objects.get(name="build"),
+        actor=Actor(user=None, door=Door.COMMAND),
+        cause=Cause.COMMAND,
+        source=Firing.Source.COMMAND,
+        payload={"greeting": "The first firing, by the demo itself"},
+    )
 
 
 def demo_prepare() -> list[DemoHost | DemoNode]:
@@ -52,6 +70,8 @@ def demo_prepare() -> list[DemoHost | DemoNode]:
     if hosts:
         privilege_folder_make()
         hooks_write(demo_folder())
+    if agent := demo_agent(demo_folder()):
+        agent_prepare(agent)
     return [*hosts, *demo_nodes(demo_folder())]
 
 
@@ -73,6 +93,8 @@ def demo_guide() -> list[str]:
         f"  sign in also as    {'   '.join(people)}",
         f"  a push deploys     cd {folder / 'shop'} && git commit --allow-empty -m 'Try it' && git push",
         f"  what a host has    ls {folder / 'web1' / 'disk' / 'srv'}",
+        "Triggers: build (the agent builder; also a push to shop), smoke (over SSH; a deployment of shop/staging).",
+        "  fire one           manage.py trigger fire build --wait",
         *_nodes_guide(folder),
     ]
 

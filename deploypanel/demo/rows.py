@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -10,15 +12,16 @@ import yaml
 from apps.access.actor import Actor, Door
 from apps.access.examples import OFFICE
 from deploypanel.declaration.apply import declaration_apply
+from deploypanel.demo.agent import NAME as AGENT
 from deploypanel.demo.sesam import sections
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deploypanel.demo.hosts import DemoHost
     from deploypanel.demo.sesam import DemoNode
 
 PEOPLE = ("alice", "bob")
+TRIGGERS = ("build", "smoke")
+SCRIPTS = Path(__file__).parent / "scripts"
 
 
 def declaration(folder: Path, hosts: list[DemoHost], nodes: list[DemoNode]) -> dict[str, Any]:
@@ -41,11 +44,32 @@ def declaration(folder: Path, hosts: list[DemoHost], nodes: list[DemoNode]) -> d
         "repositories": [_repository(folder, name) for name in ("shop", *(["conf"] if nodes else []))],
         "environments": [_staging(folder), _prod(folder)],
         "users": [
-            _person("alice", {"shop/staging": "deploy", "shop/prod": "deploy_in_hours"}, nodes, "sync"),
-            _person("bob", {"shop/staging": "deploy", "shop/prod": "view"}, nodes, "view"),
+            _person("alice", {"shop/staging": "deploy", "shop/prod": "deploy_in_hours"}, nodes, "sync", "fire"),
+            _person("bob", {"shop/staging": "deploy", "shop/prod": "view"}, nodes, "view", "view"),
             {"name": "auto", "grants": [{"environment": "shop/staging", "permission": "deploy"}]},
         ],
         **sections(nodes),
+        "agents": [{"name": AGENT, "note": "The demo's own, on this machine."}],
+        "triggers": [_build(), _smoke()],
+    }
+
+
+def _build() -> dict[str, Any]:
+    """Fired by pushes and by people; the agent does the work."""
+    return {
+        "name": "build",
+        "agents": [AGENT],
+        "build_script": "build.yaml",
+        "on_push": {"repository": "shop", "branches": ["main"]},
+    }
+
+
+def _smoke() -> dict[str, Any]:
+    """Fired by the end of a deployment; the panel does the work, over SSH."""
+    return {
+        "name": "smoke",
+        "after": {"run_of": "shop/staging"},
+        "does": [{"script": "smoke.yaml", "cluster": "blue"}],
     }
 
 
@@ -87,15 +111,17 @@ def _prod(folder: Path) -> dict[str, Any]:
     }
 
 
-def _person(name: str, grants: dict[str, str], nodes: list[DemoNode], right: str) -> dict[str, Any]:
-    """Everybody may sync `dev`; `right` is what this person may do with the other nodes."""
+def _person(name: str, grants: dict[str, str], nodes: list[DemoNode], right: str, firing: str) -> dict[str, Any]:
+    """Everybody may sync `dev`; `right` is what this person may do with the other nodes, `firing` with triggers."""
     rights = [{"environment": path, "permission": permission} for path, permission in grants.items()]
     rights += [{"node": node.name, "permission": "sync" if node.name == "dev" else right} for node in nodes]
+    rights += [{"trigger": trigger, "permission": firing} for trigger in TRIGGERS]
     return {"name": name, "password_file": f"{name}.password", "staff": True, "grants": rights}
 
 
 def rows_make(folder: Path, hosts: list[DemoHost], nodes: list[DemoNode]) -> None:
-    """Write the declaration beside the demo, and apply it as an operator would."""
+    """Write the declaration and its scripts beside the demo, and apply it as an operator would."""
+    shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True)
     path = folder / "demo.yaml"
     text = yaml.safe_dump(declaration(folder, hosts, nodes), sort_keys=False, allow_unicode=True, width=110)
     path.write_text(f"# What `manage.py demo load` has applied; try `manage.py dump`.\n{text}", encoding="utf-8")

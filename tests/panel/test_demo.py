@@ -74,6 +74,7 @@ def test_make_run_brings_a_panel_that_deploys_on_push(clone: Path) -> None:
         for name in ("web1", "web2", "web3"):
             assert (clone / f"var/demo/{name}/disk/srv/staging/shop/.git_release").exists()
         nodes_follow(clone, manage)
+        wait_for(lambda: triggers_worked(manage), 40, lambda: manage("runs", "list"))
         stop(make, signal.SIGTERM)
         assert leftovers(clone) == []
 
@@ -118,6 +119,13 @@ def nodes_follow(clone: Path, manage: Callable[..., str]) -> None:
         return [run for run in json.loads(manage("runs", "list", "--json")) if run["ended_at"] is None]
 
     wait_for(lambda: not at_work(), 30, lambda: manage("runs", "list"))  # runs outlive the panel
+
+
+def triggers_worked(manage: Callable[..., str]) -> bool:
+    """The agent has done the demo's own firing and the push's; after the deployment its script was run over SSH."""
+    runs = json.loads(manage("runs", "list", "--json"))
+    done = [(run["kind"], run["subject"]) for run in runs if run["state"] == "succeeded"]
+    return done.count(("agent", "build")) >= 2 and ("script", "smoke") in done
 
 
 def stop(make: subprocess.Popen[bytes], number: int) -> None:
