@@ -11,11 +11,12 @@ from apps.runs.queue_state import tasks_prune
 from apps.runs.services import runs_prune
 from apps.sesam.services import snapshots_prune, syncs_lighten
 from apps.triggers.services import deliveries_prune
+from apps.triggers.services.prune import firings_prune
 
 
 def prune() -> None:
-    """Delete old runs with their logs, working folders and trees, deliveries, rows of the queue, mirrors of no use,
-    and what nodes had before they were changed, and what the syncs of old runs compared.
+    """Delete old runs with their logs, working folders and trees, deliveries, firings, rows of the queue, mirrors of no
+    use, and what nodes had before they were changed, and what the syncs of old runs compared.
 
     Safe to repeat.
     """
@@ -23,6 +24,7 @@ def prune() -> None:
     tasks_prune(now=now)
     beats_prune(now=now)
     deliveries_prune(now)
+    firings_prune(now)
     trees_prune()
     mirrors_prune()
     runs_prune(now)

@@ -1,4 +1,4 @@
-"""What is known about deliveries, and which repository a call is about."""
+"""What is known about triggers and deliveries, and which repository a call is about."""
 
 from __future__ import annotations
 
@@ -7,14 +7,37 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
-from apps.access.errors import InputError
+from apps.access.errors import InputError, NotFound
+from apps.access.permissions import subjects_visible
+from apps.access.spelling import closest
 from apps.repos.models import Repository
 from apps.repos.remote import remote_parse
+from apps.triggers.models import Trigger
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from django.contrib.auth.models import User
+    from django.db.models import QuerySet
+
     from apps.triggers.webhooks import Names
+
+NEAR_AMONG = 2000  # names looked at for one that is like a wrong one
+
+
+def triggers_visible(user: User | None) -> QuerySet[Trigger]:
+    """The triggers that this person may see; of the operator (None), all."""
+    triggers = Trigger.objects.order_by("name")
+    return triggers if user is None else triggers.filter(pk__in=subjects_visible(user, "trigger").values("pk"))
+
+
+def trigger_named(name: str, user: User | None) -> Trigger:
+    """The trigger that `user` may see; raises NotFound with the nearest name."""
+    found = triggers_visible(user).filter(name=name.replace("\x00", "")).select_related("hours").first()
+    if found is None:
+        near = closest(name, triggers_visible(user).values_list("name", flat=True)[:NEAR_AMONG])
+        raise NotFound(f"no trigger is called {name[:150]!r}{near}")
+    return found
 
 
 def repositories_told(names: Names, name: str = "") -> list[Repository]:
