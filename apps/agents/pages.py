@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from functools import wraps
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -16,13 +17,14 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.access.admin_site import actor_of
 from apps.access.asked import number_of
 from apps.access.errors import PanelError
 from apps.agents.models import Agent, Order
 from apps.agents.presence import agent_badge, is_online
+from apps.agents.pyz import FILE_NAME, agent_pyz
 from apps.agents.services import agent_code_issue, agent_revoke
 from apps.agents.services.enrol import CODE_LASTS
 from apps.agents.services.switch import agent_switch
@@ -66,6 +68,7 @@ def _context(request: HttpRequest, agent: Agent) -> dict[str, Any]:
         "triggers": list(agent.triggers.all()),
         "orders": list(orders),
         "waiting": agent.orders.filter(open=True).exclude(run__state__in=ALIVE).count(),
+        "download_url": reverse("agent_program"),
         "unprotected": is_unprotected(request.get_host(), request.is_secure()),
     }
 
@@ -127,14 +130,33 @@ def code(request: HttpRequest, agent: Agent) -> HttpResponse:
         "agent": agent,
         "code": fresh,
         "minutes": int(CODE_LASTS.total_seconds() // 60),
-        "enrol_line": f"python3 deploypanel-agent.pyz enrol {shlex.quote(_public())} {fresh}",
-        "secure": _public().startswith("https://"),
+        "lines": _lines(fresh),
+        "own_scripts": [trigger for trigger in agent.triggers.all() if trigger.name and not trigger.script],
+        "download_url": reverse("agent_program"),
+        "unprotected": _in_clear(),
     }
     return TemplateResponse(request, "agents/code.html", context)
 
 
+def _lines(fresh: str) -> dict[str, str]:
+    """What to paste on the machine, one step after the other."""
+    insecure = " --insecure-http" if _in_clear() else ""
+    return {
+        "fetch": f"curl -fsSo {FILE_NAME} {shlex.quote(_public() + reverse('agent_program'))}",
+        "enrol": f"sudo python3 {FILE_NAME} enrol{insecure} {shlex.quote(_public())} {fresh}",
+        "install": f"sudo python3 {FILE_NAME} install --systemd\n"
+        "sudo systemctl daemon-reload && sudo systemctl enable --now deploypanel-agent",
+    }
+
+
 def _public() -> str:
     return str(settings.PUBLIC_URL).rstrip("/")
+
+
+def _in_clear() -> bool:
+    """Whether machines reach the panel without TLS; on this very machine nobody listens in."""
+    parts = urlsplit(_public())
+    return is_unprotected(parts.netloc, parts.scheme == "https")
 
 
 @_act
@@ -150,6 +172,14 @@ def switch(request: HttpRequest, agent: Agent) -> HttpResponse:
     agent_switch(agent=agent, actor=actor_of(request), on=on)
     messages.success(request, "It is given work again." if on else "It is off: what comes for it waits.")
     return HttpResponseRedirect(page_url(agent))
+
+
+@require_safe
+def program(_request: HttpRequest) -> HttpResponse:
+    """The agent's program, for a machine that is to be enrolled: for anyone, as it holds no secret of anybody."""
+    answer = HttpResponse(agent_pyz(), content_type="application/zip")
+    answer["Content-Disposition"] = f'attachment; filename="{FILE_NAME}"'
+    return answer
 
 
 def orders_open(agent: Agent) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from datetime import timedelta
 
 import pytest
@@ -80,10 +82,14 @@ def test_name_of_an_enrolled_machine_stays(boss: Client, agent: Agent) -> None:
 
 
 def test_code_is_shown_once_with_the_lines_to_paste(boss: Client, agent: Agent) -> None:
+    rows.trigger_make("web").agents.add(agent)
+    rows.trigger_make("held-here", script=rows.SCRIPT).agents.add(agent)
     answer = boss.post(address(agent, "code/"))
     code = answer.content.decode().split('id="enrol-code">')[1].split("<")[0]
     assert "no-store" in answer["Cache-Control"]
     assert f"deploypanel-agent.pyz enrol http://localhost:8000 {code}" in answer.content.decode()
+    assert "web: /etc/deploypanel/web.yaml" in answer.content.decode()
+    assert "held-here" not in answer.content.decode()
     agent.refresh_from_db()
     assert agent.code_digest == code_digest(code)
     page = boss.get(address(agent, "page/")).content.decode()
@@ -91,6 +97,15 @@ def test_code_is_shown_once_with_the_lines_to_paste(boss: Client, agent: Agent) 
     assert "A code is open until" in page
     assert boss.get(address(agent, "code/")).status_code == 405
     assert code not in str(list(AuditEntry.objects.values()))
+
+
+def test_program_is_there_for_the_machine(client: Client) -> None:
+    """Whoever is to be enrolled has nothing to sign in with; the file is the same for all."""
+    answer = client.get("/agent/deploypanel-agent.pyz")
+    assert answer.status_code == 200
+    assert answer.content.startswith(b"#!/usr/bin/env python3\n")
+    assert "deploypanel_agent/build_script.py" in zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+    assert client.post("/agent/deploypanel-agent.pyz").status_code == 405
 
 
 def test_revoked_it_is_not_there_any_more(boss: Client, agent: Agent) -> None:
