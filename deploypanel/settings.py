@@ -186,6 +186,10 @@ RUN_KEEP_DAYS = env.integer("DEPLOYPANEL_RUN_KEEP_DAYS", 90, least=1)  # runs an
 RUN_LOST_AFTER = env.integer("DEPLOYPANEL_RUN_LOST_AFTER", 15, least=3)  # seconds without a heartbeat
 AGENT_LOST_AFTER = env.integer("DEPLOYPANEL_AGENT_LOST_AFTER", 120, least=10)  # the same for runs on agents
 
+# Metrics (deploypanel/metrics.py)
+METRICS_TOKEN = env.secret("DEPLOYPANEL_METRICS_TOKEN")
+METRICS_ALLOW = env.networks("DEPLOYPANEL_METRICS_ALLOW")
+
 # Code (apps/repos)
 MIRROR_DIR = DATA_DIR / "mirrors"
 WORK_DIR = DATA_DIR / "work"

@@ -93,6 +93,8 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["state", "not_before"], name="run_state"),
             models.Index(fields=["subject", "-id"], name="run_subject_newest"),
+            models.Index(fields=["ended_at"], name="run_ended"),
+            models.Index(fields=["started_at"], name="run_started"),
         ]
 
     def __str__(self) -> str:
@@ -165,3 +167,18 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Tally(models.Model):
+    """A sum that outlives the rows it was counted from (tally.py)."""
+
+    series = models.CharField(max_length=40)
+    labels = models.CharField(max_length=300, blank=True)  # JSON; empty: the row that says how far the series is
+    values = models.JSONField(default=list)
+    until = models.DateTimeField(null=True)  # rows up to here are in the sums
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["series", "labels"], name="tally_once")]
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.labels}".rstrip()

@@ -16,6 +16,7 @@ from apps.triggers.services.advance import effects_start_due
 from apps.triggers.services.pushed import firings_check_due
 from apps.triggers.services.release import firings_release_due
 from apps.triggers.services.schedule import triggers_fire_due
+from apps.triggers.tallies import tallies_fold
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,5 +51,6 @@ CHORES = (
     Chore(name="effects_start_due", every=5, work=effects_start_due),
     Chore(name="orders_expire", every=10, work=orders_expire),
     Chore(name="worker_beat", every=5, work=worker_beat_ring),
+    Chore(name="tallies_fold", every=60, work=tallies_fold),
     Chore(name="prune", every=HOUR, work=prune_ring),
 )

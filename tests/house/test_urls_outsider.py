@@ -19,6 +19,7 @@ from apps.repos.models import Repository
 from apps.runs.models import LogChunk
 from apps.sesam.models import ExtraNode, Node, SecretStore, StoredSecret
 from tests.sesam import rows as node_rows
+from tests.triggers import rows as trigger_rows
 from tests.ui import rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -26,8 +27,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 # A word in every name, subject, line and reason that exists: it must appear nowhere.
 SECRET = "zebrafish"
 # They speak to machines, tell nothing of any object, and have tests of their own.
-PUBLIC = {"health", "hooks/", "static/", "trigger", "prostagma/"}
-OPEN_TO_ALL = {"", "favicon.ico", "admin/login/", "admin/jsi18n/", "admin/logout/"}
+PUBLIC = {"health", "metrics", "hooks/", "static/", "trigger", "prostagma/"}
+OPEN_TO_ALL = {"", "favicon.ico", "agent/deploypanel-agent.pyz", "admin/login/", "admin/jsi18n/", "admin/logout/"}
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def everything(db: None) -> dict[str, int]:
         run=deployment.run, seq=1, stream="out", at=timezone.now(), first_line=1, text=f"{SECRET}\n"
     )
     nodes_make(repository)
+    trigger_make(environment)
     rows.freeze_make(environment, f"{SECRET} spawns")
     rows.freeze_make(None, f"{SECRET} sleeps")
     Group.objects.create(name=f"{SECRET}s")
@@ -70,6 +72,17 @@ def nodes_make(repository: Repository) -> None:
     fed = node_rows.node_make(f"{SECRET}-fed", repository)
     Node.objects.filter(pk=fed.pk).update(repository=None)
     ExtraNode.objects.create(master=node, name=SECRET, template_path=f"extra_nodes/{SECRET}/", node=fed)
+
+
+def trigger_make(environment: Environment) -> None:
+    trigger = trigger_rows.trigger_make(SECRET, script=f"steps: [{{shell: {SECRET}}}]", schedule="@daily")
+    trigger.agents.add(trigger_rows.agent_make(f"{SECRET}-agent", note=SECRET))
+    trigger.actions.create(kind="deploy", environment=environment, when={"equals": {"/x": SECRET}})
+    trigger.push_sources.create(repository=environment.repository, branches=[SECRET])
+    trigger.end_sources.create(of=environment.subject, states=[])
+    firing = trigger_rows.firing_make(trigger, payload={SECRET: SECRET}, by=SECRET, text=SECRET)
+    trigger_rows.agent_effect_make(firing, trigger.agents.get(), summary=SECRET)
+    trigger_rows.firing_make(trigger, state="held", by=SECRET)
 
 
 def addresses(numbers: dict[str, int], resolver: Any = None, before: str = "") -> Iterator[str]:
@@ -125,6 +138,7 @@ def test_walk_reaches_what_there_is(everything: dict[str, int], owner: User) -> 
     client.force_login(owner)
     met = set()
     seen = ("admin/", "admin/start.json", "admin/environments/environment/", "admin/runs/run/", "admin/sesam/node/")
+    seen += ("admin/triggers/trigger/", "admin/triggers/firing/", "admin/agents/agent/")
     for address in seen:
         if SECRET in client.get(f"/{address}").content.decode():
             met.add(address)
@@ -135,5 +149,9 @@ def test_walk_reaches_what_there_is(everything: dict[str, int], owner: User) -> 
     assert f"admin/sesam/node/{everything['sesam.node']}/control/" in walked
     assert f"admin/sesam/sync/{everything['sesam.sync']}/plan/" in walked
     assert f"admin/sesam/secretstore/{everything['sesam.secretstore']}/test/" in walked
+    trigger = everything["triggers.trigger"]
+    assert f"admin/triggers/trigger/{trigger}/control/" in walked
+    assert f"admin/triggers/firing/{everything['triggers.firing']}/release/" in walked
+    assert f"admin/agents/agent/{everything['agents.agent']}/code/" in walked
     assert f"runs/{everything['runs.run']}/log.txt" in walked
     assert f"admin/repos/repository/{everything['repos.repository']}/compare/file/" in walked

@@ -6,16 +6,20 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import F, Q
 
 from apps.files import claims, storage
 from apps.files.models import CachedFile, FileWish
 from apps.files.selectors import bytes_kept, cache_settings, files_kept
 from apps.files.services.outcome import dropped
+from apps.runs.tally import tally_add
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from apps.files.models import CacheSettings
 
@@ -59,7 +63,7 @@ def files_delete(*, rows: Iterable[CachedFile]) -> int:
         # Something may have come since the row was read.
         row.refresh_from_db()
         file_let_go(row=row, settings=settings)
-        count += CachedFile.objects.filter(pk=row.pk).delete()[0] > 0
+        count += _forget(CachedFile.objects.filter(pk=row.pk))
     return count
 
 
@@ -68,8 +72,19 @@ def files_prune(now: datetime) -> None:
     files_evict(settings=cache_settings())
     FileWish.objects.filter(asked_at__lt=now - WISH_KEEP).delete()
     old = Q(used_at__lt=now - EMPTY_KEEP) | Q(used_at=None)
-    CachedFile.objects.filter(old, stored_as="").exclude(claimed_at__gt=now - claims.STALE).delete()
+    while _forget(CachedFile.objects.filter(old, stored_as="").exclude(claimed_at__gt=now - claims.STALE)[:BATCH]):
+        pass
     _sweep()
+
+
+def _forget(rows: QuerySet[CachedFile]) -> int:
+    """Delete rows, but not what they have counted; how many."""
+    with transaction.atomic():
+        found = list(rows.select_for_update())
+        for row in found:
+            tally_add("cache", (), [row.hits, row.bytes_served, row.downloads])
+        CachedFile.objects.filter(pk__in=[row.pk for row in found]).delete()
+    return len(found)
 
 
 def _sweep() -> None:
