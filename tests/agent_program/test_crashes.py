@@ -1,0 +1,159 @@
+"""Whatever dies at whatever moment: a command is run once, and its story is told once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+from tests.agent_program.conftest import Program, lines_of, wait_until
+from tests.fakes.agent_panel import FakePanel, FakeRun
+
+SLOW = """
+steps:
+  - shell: |
+      echo one; echo one >> {done}
+      echo two; echo two >> {done}; sleep {seconds}; echo slept
+      echo three; echo three >> {done}
+  - shell: echo four >> {done}
+"""
+ALL = ["one", "two", "three", "four"]
+
+
+def _slow(tmp_path: Path, seconds: float) -> tuple[Path, str]:
+    done = tmp_path / "done"
+    return done, SLOW.format(done=done, seconds=seconds)
+
+
+def test_a_command_goes_on_while_the_agent_is_dead(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    done, script = _slow(tmp_path, 1.0)
+    agent.start()
+    run = panel.fire("web", 1, script)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    agent.kill()
+    agent.start()
+    assert panel.ended(run)["state"] == "succeeded"
+    assert lines_of(done) == ALL
+    assert run.text("out") == "one\ntwo\nslept\nthree\n"
+    assert [event["kind"] for event in run.events].count("started") == 1
+
+
+def test_a_command_that_ended_meanwhile_is_not_run_again(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    done, script = _slow(tmp_path, 0.3)
+    agent.start()
+    run = panel.fire("web", 1, script)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    agent.kill()
+    wait_until(lambda: list(agent.state.glob("runs/*/steps/0-0-1/exit")))
+    agent.start()
+    assert panel.ended(run)["state"] == "succeeded"
+    assert lines_of(done) == ALL
+    assert run.text("out") == "one\ntwo\nslept\nthree\n"
+
+
+def test_what_may_have_run_in_part_is_not_run_again(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    """The machine went down: the command is gone, and it left no status."""
+    done, script = _slow(tmp_path, 60)
+    agent.start()
+    run = panel.fire("web", 1, script)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    agent.kill()
+    (pid,) = lines_of(next(agent.state.glob("runs/*/steps/0-0-1/pid")))
+    os.killpg(int(pid), signal.SIGKILL)
+    agent.start()
+    assert panel.ended(run)["state"] == "failed"
+    assert "may have run in part" in run.ended["summary"]
+    assert lines_of(done) == ["one", "two"]
+
+
+def test_after_another_boot_nothing_is_begun(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    """A power cut may lose the claim that a command made; what was synced before says that it may have run."""
+    done, script = _slow(tmp_path, 60)
+    agent.start()
+    run = panel.fire("web", 1, script)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    agent.kill()
+    folder = next(agent.state.glob("runs/*/steps/0-0-1"))
+    os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    for name in ("claim", "pid", "out", "err"):
+        (folder / name).unlink(missing_ok=True)
+    (folder / "begun").write_text("another boot")
+    agent.start()
+    assert panel.ended(run)["state"] == "failed"
+    assert lines_of(done) == ["one", "two"]
+
+
+def test_kills_at_any_moment_neither_lose_nor_double_anything(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    """Seeded. Firings in a row, the agent killed and the line cut again and again."""
+    dice, done, runs = random.Random(4), tmp_path / "done", []
+    first = "shell: |\n      echo $DEPLOYPANEL_COUNT >> {0}\n      echo $DEPLOYPANEL_COUNT\n"
+    script = f"steps:\n  - {first}  - shell: echo -$DEPLOYPANEL_COUNT >> {{0}}\n"
+    agent.start()
+    for number in range(1, 25):
+        runs.append(panel.fire("web", number, script.format(done)))
+        if dice.random() < 0.35:
+            time.sleep(dice.random() * 0.4)
+            agent.kill()
+            agent.start()
+        elif dice.random() < 0.3:
+            panel.drop_lines()
+    for run in runs:
+        assert panel.ended(run, 60)["state"] == "succeeded", run.ended
+    assert lines_of(done) == [f"{sign}{number}" for number in range(1, 25) for sign in ("", "-")]
+    for run in runs:
+        assert run.text("out") == f"{run.message['count']}\n"
+        assert [event["kind"] for event in run.events].count("ended") == 1
+
+
+def test_a_run_that_was_dropped_is_never_run_again(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    """A panel that was restored from a backup asks for what was done."""
+    done, script = _slow(tmp_path, 0)
+    agent.start()
+    run = panel.fire("web", 1, script)
+    panel.ended(run)
+    wait_until(lambda: agent.held() == set())
+    agent.kill()
+    panel.runs[1] = again = FakeRun(run.message, events=run.events[:3])
+    agent.start()
+    assert panel.ended(again)["state"] == "failed"
+    assert "run before" in again.ended["summary"]
+    assert len(again.events) == 4
+    assert lines_of(done) == ALL
+
+
+def test_a_stop_is_kept_over_a_crash(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    done, script = _slow(tmp_path, 60)
+    agent.start()
+    run = panel.fire("web", 1, script)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    agent.process.send_signal(signal.SIGSTOP)
+    held = next(agent.state.glob("runs/1"))
+    agent.kill()
+    (held / "stop.json").write_text('{"by": "ann"}')
+    agent.start()
+    assert panel.ended(run)["state"] == "stopped"
+    assert lines_of(done) == ["one", "two"]
+
+
+def test_leaving_politely_leaves_the_work_alone(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
+    done, script = _slow(tmp_path, 1.0)
+    agent.start()
+    run = panel.fire("web", 1, script)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    assert agent.stop() == 0
+    agent.start()
+    assert panel.ended(run)["state"] == "succeeded"
+    assert lines_of(done) == ALL
+
+
+def test_a_long_log_is_bounded_and_its_end_is_kept(agent: Program, panel: FakePanel) -> None:
+    agent.start(DEPLOYPANEL_AGENT_LOG_LIMIT="65536")
+    run = panel.fire("web", 1, "steps:\n  - shell: seq 1 100000; echo the end\n")
+    assert panel.ended(run)["state"] == "succeeded"
+    text = run.text("out")
+    assert text.startswith("1\n2\n")
+    assert text.endswith("100000\nthe end\n")
+    assert len(text) < 65536 + 300_000
+    assert "left out" in run.text("note")
