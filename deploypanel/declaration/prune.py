@@ -73,7 +73,7 @@ def in_use(instance: models.Model) -> list[str]:
         case Repository() | Node() | Environment() | Trigger():
             return _needing(instance) + _triggers(end_sources__of=instance.subject) + _running(instance)
         case Agent():
-            return _triggers(agents=instance)
+            return _triggers(agents=instance) + [f"run {order.run}" for order in instance.orders.filter(open=True)]
         case Group():
             return [f"user {user}" for user in instance.user_set.all()]
         case User():

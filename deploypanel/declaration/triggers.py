@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apps.access.digests import digest_matches
 from apps.access.errors import InputError
+from apps.agents.bell import ring_agents
 from apps.triggers.models import Trigger
 from apps.triggers.schedules import schedule_checked
-from apps.triggers.services.secrets import secret_digest, secret_opens
+from apps.triggers.services.secrets import PURPOSE, secret_digest
 from deploypanel.declaration.document import closest
 from deploypanel.declaration.fields import (
     KEPT,
@@ -63,7 +65,7 @@ class TriggerSecret(Secret):
             return False
         if not wanted:
             return bool(instance.secret_digest or instance.secret_digest_old)
-        return not secret_opens(instance, wanted)
+        return not any(digest_matches((instance.secret_digest,), wanted, PURPOSE))
 
     def assign(self, instance: models.Model, wanted: str, objects: Objects) -> None:
         assert isinstance(instance, Trigger)
@@ -131,9 +133,17 @@ class Schedule(Text):
             return text
 
 
+class AgentSwitch(Boolean):
+    """An agent that is switched on hears at once of what waits for it."""
+
+    def assign(self, instance: models.Model, wanted: Any, objects: Objects) -> None:
+        super().assign(instance, wanted, objects)
+        ring_agents()
+
+
 AGENT = (
     Text(key="name", required=True),
-    Boolean(key="enabled"),
+    AgentSwitch(key="enabled"),
     Text(key="note"),
 )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Command(PanelCommand):
-    help = "A small fleet on this machine to try the panel with: three SSH servers and three Sesam nodes."
+    help = "A small fleet on this machine to try the panel with: three SSH servers, three Sesam nodes, an agent."
     examples = """
         manage.py demo load
         manage.py demo status
