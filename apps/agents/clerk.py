@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from apps.agents.services.report import Stored
 
 logger = logging.getLogger(__name__)
-TOGETHER = 50  # reports in one transaction, so that nobody else waits long for the database
+TOGETHER = 25  # reports in one transaction, so that nobody else waits long for the database
 BEATS_EVERY = 5.0  # seconds between two writings of which runs are worked on
 SEEN_EVERY = 15.0  # the same of which agents were heard
 WAKE_EVERY, WAKE_IDLE = 1.0, 5.0  # seconds without a job, with and without agents

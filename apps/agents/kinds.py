@@ -12,6 +12,8 @@ from apps.runs.kinds import RunKind, register
 from apps.runs.states import ENDED, RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from apps.runs.models import Run
 
 
@@ -30,6 +32,10 @@ class AgentKind(RunKind):
             Order.objects.filter(run=run, open=True).update(open=False)
         if run.state != RunState.RUNNING:
             ring_agents()  # it is to be stopped, or the next one of its trigger may begin
+
+    def moved_together(self, runs: Sequence[Run]) -> None:
+        Order.objects.filter(run__in=runs, open=True).update(open=False)
+        ring_agents()
 
 
 def register_kinds() -> None:

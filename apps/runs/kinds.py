@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from apps.access.decision import Decision
     from apps.runs.models import Run
@@ -42,6 +42,11 @@ class RunKind:
 
     def moved(self, run: Run) -> None:
         """The run's state has changed; called inside that transaction, so that copies of the state never differ."""
+
+    def moved_together(self, runs: Sequence[Run]) -> None:
+        """The same for many runs that something else carried out and that have ended."""
+        for run in runs:
+            self.moved(run)
 
     def clean_up(self, run: Run) -> None:
         """The run is lost: end what it left on hosts. In a worker; may be called twice."""

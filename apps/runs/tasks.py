@@ -9,8 +9,9 @@ def start(run_id: int) -> None:
     run_start(run_id=run_id)
 
 
-def settle(run_id: int) -> None:
-    run_settle(run_id=run_id)
+def settle(*run_ids: int) -> None:
+    for run_id in run_ids:
+        run_settle(run_id=run_id)
 
 
 def clean_up(run_id: int) -> None:

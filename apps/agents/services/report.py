@@ -16,13 +16,13 @@ from apps.agents.services.hand_over import orders_begin
 from apps.runs.bell import ring_viewers
 from apps.runs.models import LogChunk, Run, Step
 from apps.runs.recorder import STEP_FIELDS
-from apps.runs.services import run_move
-from apps.runs.states import ALIVE, ENDED, RunState
+from apps.runs.services import RunEnd, runs_end
+from apps.runs.states import ALIVE, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
-    from apps.agents.protocol import Events
+    from apps.agents.protocol import Event, Events
 
 RUN_FIELDS = ("last_seq", "log_lines", "log_bytes", "log_cut", "steps_version", "heartbeat_at")
 STEP_POSITIONED = ("position", *STEP_FIELDS)
@@ -52,7 +52,7 @@ def reports_store(reports: Sequence[Report]) -> list[Stored]:
     with transaction.atomic():
         books = _books({(report.events.run, report.agent) for report in reports})
         stored = [_store(report, books.get(report.events.run)) for report in reports]
-        _write(books.values())
+        _write(list(books.values()))
     return stored
 
 
@@ -91,30 +91,29 @@ def _store(report: Report, book: RunBook | None) -> Stored:
     return stored
 
 
-def _write(books: Iterable[RunBook]) -> None:
-    books, now = list(books), timezone.now()
+def _write(books: Collection[RunBook]) -> None:
+    now = timezone.now()
     LogChunk.objects.bulk_create([chunk for book in books for chunk in book.chunks], batch_size=200)
     changed = [step for book in books for step in book.changed.values()]
     Step.objects.bulk_create([step for step in changed if step.pk is None], batch_size=200)
     Step.objects.bulk_update([step for step in changed if step.pk is not None], STEP_POSITIONED, batch_size=100)
-    for book in books:
+    for book in books:  # one by one: Django takes longer to word one statement for many
         book.run.heartbeat_at = now
         book.run.steps_version += bool(book.changed)
-    Run.objects.bulk_update([book.run for book in books], RUN_FIELDS, batch_size=100)
-    Order.objects.bulk_update([book.order for book in books], ["events"], batch_size=100)
+        values = {name: getattr(book.run, name) for name in RUN_FIELDS}
+        Run.objects.filter(pk=book.run.pk).update(**values)
+        Order.objects.filter(pk=book.run.pk).update(events=book.order.events)
     ring_viewers(*(book.run.pk for book in books))
-    for book in books:
-        _move_on(book)
+    if ends := [_end_of(book, book.end) for book in books if book.end is not None]:
+        runs_end(ends=ends)
 
 
-def _move_on(book: RunBook) -> None:
-    """To the end that the agent tells of, also of a run that had been given up as lost."""
-    if book.end is None or (book.run.state in ENDED and book.run.state != RunState.LOST):
-        return
-    run_move(
+def _end_of(book: RunBook, end: Event) -> RunEnd:
+    """As the agent tells it, also of a run that had been given up as lost."""
+    return RunEnd(
         run_id=book.run.pk,
-        to=book.end.end,
-        before=[RunState(book.run.state)],
-        summary=book.end.text,
-        ended_at=book.moment(book.end.at),
+        before=RunState(book.run.state),
+        to=end.end,
+        summary=end.text,
+        ended_at=book.moment(end.at),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apps.runs.services.automatic import paused_now, run_coalesced, subject_held
 from apps.runs.services.begin import runs_begin
 from apps.runs.services.chores import run_advance_waiting, runs_ask_again, runs_prune, runs_ring_queued
+from apps.runs.services.end import RunEnd, runs_end
 from apps.runs.services.move import run_move
 from apps.runs.services.reap import runs_leftovers_kill, runs_reap
 from apps.runs.services.request import run_active_on, run_request, runs_request_remote
@@ -13,6 +14,7 @@ from apps.runs.services.start import run_claim, run_start
 from apps.runs.services.stop import run_stop
 
 __all__ = [
+    "RunEnd",
     "paused_now",
     "run_active_on",
     "run_advance_waiting",
@@ -26,6 +28,7 @@ __all__ = [
     "run_stop",
     "runs_ask_again",
     "runs_begin",
+    "runs_end",
     "runs_leftovers_kill",
     "runs_prune",
     "runs_reap",
