@@ -50,6 +50,7 @@ def build() -> Any:
     from apps.agents.consumers import agent_socket
     from apps.agents.polls import AgentPolls
     from apps.runs.routing import websocket_urlpatterns
+    from apps.triggers.cache_door import CacheDoor
     from apps.triggers.desk import Desk
     from deploypanel.origin import OriginCheck
 
@@ -60,7 +61,7 @@ def build() -> Any:
         """Agents are programs that show a key: where they say they come from means nothing."""
         await (agent_socket if scope["path"] == AGENTS else pages)(scope, receive, send)
 
-    return ProtocolTypeRouter({"http": AgentPolls(Desk(http)), "websocket": sockets, "lifespan": lifespan})
+    return ProtocolTypeRouter({"http": AgentPolls(Desk(CacheDoor(http))), "websocket": sockets, "lifespan": lifespan})
 
 
 application = build()

@@ -31,7 +31,7 @@ async def file_answer(request: HttpRequest, cached: CachedFile) -> HttpResponseB
     part = part_asked(request.headers, kept.size, version)
     if part is not None and not part[1]:
         kept.close()
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{kept.size}"})
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{kept.size}", "Content-Length": "0"})
     begin, length = part or (0, kept.size)
     await sync_to_async(file_used)(row=row, size=length)
     response = StreamingHttpResponse(_Body(kept, begin, length), status=206 if part else 200)
@@ -47,6 +47,7 @@ def _described(response: HttpResponseBase, version: Version) -> HttpResponseBase
     response["ETag"] = version.etag
     response["Last-Modified"] = version.last_modified
     response["Cache-Control"] = "no-cache"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 

@@ -80,6 +80,6 @@ def _refusal(error: PanelError, method: str, *, s3: bool) -> HttpResponse:
 
 
 def _empty(status: int, **headers: str) -> HttpResponse:
-    response = HttpResponse(status=status, headers=headers)
+    response = HttpResponse(status=status, headers={"Content-Length": "0", **headers})
     del response.headers["Content-Type"]  # of nothing
     return response

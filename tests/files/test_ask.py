@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+from contextvars import ContextVar
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from tests.files.conftest import Cache, wait_for
 from tests.files.origin import Asked, Origin
 
 pytestmark = pytest.mark.database
+asyncio_task: ContextVar[int] = ContextVar("asyncio_task")
 
 
 def test_a_file_is_downloaded_and_kept(cache: Cache, origin: Origin) -> None:
@@ -99,8 +101,16 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(cache: Cache, origin: Ori
         cache.get(origin.holds("/a", b"a"))
 
 
-def test_many_who_ask_at_once_share_one_download(cache: Cache, origin: Origin) -> None:
-    gate = threading.Event()
+def test_many_who_ask_at_once_share_one_download(cache: Cache, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, looked, look = threading.Event(), set(), asking._looked
+    monkeypatch.setattr(asking, "JOIN", timedelta(minutes=1))
+
+    def noted(url: str, cache: bool, needed: int) -> tuple[CachedFile | None, int]:
+        if needed:  # not the first look
+            looked.add(asyncio_task.get())
+        return look(url, cache, needed)
+
+    monkeypatch.setattr(asking, "_looked", noted)
 
     def answer(asked: Asked) -> None:
         gate.wait(20)
@@ -109,8 +119,13 @@ def test_many_who_ask_at_once_share_one_download(cache: Cache, origin: Origin) -
     url = origin.on("/a", answer)
 
     async def all_at_once() -> list[CachedFile]:
-        waiting = [asyncio.ensure_future(file_fetch(url, cache=n % 2 == 0)) for n in range(20)]
-        await asyncio.sleep(0.3)
+        async def one(number: int) -> CachedFile:
+            asyncio_task.set(number)
+            return await file_fetch(url, cache=number % 2 == 0)
+
+        waiting = [asyncio.ensure_future(one(number)) for number in range(20)]
+        while len(looked) < 20:
+            await asyncio.sleep(0.01)
         gate.set()
         return await asyncio.gather(*waiting)
 

@@ -1,0 +1,184 @@
+"""The file cache in the admin: what is kept, what was not to be had, and the settings. For administrators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+
+from apps.access.admin_site import ModelAdmin
+from apps.files import claims
+from apps.files.forms import CacheSettingsForm
+from apps.files.models import CachedFile, CacheSettings
+from apps.files.selectors import bytes_kept, cache_settings, files_kept
+from apps.files.services import files_delete
+from apps.files.sizes import size_shown
+from apps.runs.wording import age, badge, moment
+
+if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+STATES = (("kept", "Kept"), ("failed", "Failed"), ("none", "Not kept"))
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return STATES
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {"kept": ~Q(stored_as=""), "failed": ~Q(failure=""), "none": Q(stored_as="")}
+        return queryset.filter(wanted[self.value() or ""]) if self.value() in wanted else queryset
+
+
+@admin.register(CachedFile)
+class CachedFileAdmin(ModelAdmin):
+    list_before_template = "files/_list_before.html"
+    list_display = ("address", "state", "size_words", "hits", "downloads", "used", "fetched")
+    list_display_links = None
+    list_filter = (StateFilter,)
+    search_fields = ("url", "sha256", "failure")
+    search_help_text = "Address, checksum or failure"
+    show_full_result_count = True
+    fieldsets: ClassVar = (
+        (None, {"fields": ("url", "state", "failure", "failed_words")}),
+        ("Content", {"fields": ("sha256", "size_words", "content_type", "etag", "last_modified", "stored_as")}),
+        (
+            "Use",
+            {"fields": ("hits", "served_words", "downloads", "fetched_words", "used_moment", "asked_moment")},
+        ),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def delete_model(self, request: HttpRequest, obj: CachedFile) -> None:
+        files_delete(rows=[obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CachedFile]) -> None:
+        files_delete(rows=list(queryset))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What people wait for goes with the file, and is nothing that anybody has rights on."""
+        named = [str(one) for one in objs]
+        return named, {str(self.opts.verbose_name_plural): len(named)}, set(), []
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        settings = cache_settings()
+        extra = {
+            "kept": files_kept().count(),
+            "kept_size": size_shown(bytes_kept()),
+            "total_size": size_shown(settings.total_limit),
+            "in_bucket": settings.storage_bucket if settings.storage == CacheSettings.Storage.S3 else "",
+            "may_configure": request.user.has_perm("files.change_cachesettings"),
+        }
+        return super().changelist_view(request, extra_context=extra)
+
+    # --- the list ---------------------------------------------------------------------------
+
+    @admin.display(description="Address", ordering="url")
+    def address(self, row: CachedFile) -> str:
+        page = reverse("admin:files_cachedfile_change", args=[row.pk])
+        shown = row.url if len(row.url) <= 90 else f"{row.url[:60]}…{row.url[-29:]}"
+        return format_html('<a class="dp-link" href="{}" title="{}">{}</a>', page, row.url[:1000], shown)
+
+    @admin.display(description="State")
+    def state(self, row: CachedFile) -> SafeString:
+        if claims.is_live(row):
+            return badge("Downloading", "info dp-busy")
+        if row.failure:
+            return badge(row.get_fault_display(), "warn" if row.stored_as else "bad", row.failure)
+        return badge("Kept", "good") if row.stored_as else badge("Left the cache", "idle")
+
+    @admin.display(description="Size", ordering="size")
+    def size_words(self, row: CachedFile) -> str:
+        return size_shown(row.size) if row.stored_as else "–"
+
+    @admin.display(description="Last used", ordering="used_at")
+    def used(self, row: CachedFile) -> str:
+        return age(row.used_at)
+
+    @admin.display(description="Last fetched", ordering="fetched_at")
+    def fetched(self, row: CachedFile) -> str:
+        return age(row.fetched_at)
+
+    # --- the page of one --------------------------------------------------------------------
+
+    @admin.display(description="Failed")
+    def failed_words(self, row: CachedFile) -> str:
+        return moment(row.failed_at) or "never"
+
+    @admin.display(description="Sent to those who asked")
+    def served_words(self, row: CachedFile) -> str:
+        return size_shown(row.bytes_served)
+
+    @admin.display(description="Fetched from its origin")
+    def fetched_words(self, row: CachedFile) -> str:
+        return size_shown(row.bytes_fetched)
+
+    @admin.display(description="Used last")
+    def used_moment(self, row: CachedFile) -> str:
+        return moment(row.used_at) or "never"
+
+    @admin.display(description="Origin asked last, with success")
+    def asked_moment(self, row: CachedFile) -> str:
+        return moment(row.fetched_at) or "never"
+
+
+@admin.register(CacheSettings)
+class CacheSettingsAdmin(ModelAdmin):
+    """One row: its list leads to it."""
+
+    form = CacheSettingsForm
+    fieldsets: ClassVar = (
+        ("What may be asked", {"fields": ("allowed", "private_allowed")}),
+        ("Limits", {"fields": ("file_limit", "total_limit", "time_limit")}),
+        (
+            "S3",
+            {
+                "fields": ("s3_endpoint", "s3_region", "s3_access_key", "s3_secret_key"),
+                "description": "Amazon's, or any store that speaks it. Without keys only what is public can be read.",
+            },
+        ),
+        (
+            "Where files are kept",
+            {
+                "fields": ("storage", "storage_bucket", "storage_prefix"),
+                "description": "Two panels share the cache by their database and either a shared data folder or a "
+                "bucket. What is kept stays where it is when this is changed.",
+            },
+        ),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(super().has_add_permission(request)) and not CacheSettings.objects.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return False  # it is reached from the list of files
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            return super().changelist_view(request, *args, **kwargs)  # which refuses
+        row = CacheSettings.objects.order_by("pk").first()
+        name = "admin:files_cachesettings"
+        address = reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_add")
+        return HttpResponseRedirect(address)
+
+    def response_post_save_add(self, request: HttpRequest, obj: CacheSettings) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:files_cachedfile_changelist"))
+
+    response_post_save_change = response_post_save_add
