@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.db import close_old_connections, reset_queries
+from django.db import close_old_connections, connections, reset_queries
 from django.http import HttpResponse, JsonResponse
 
 from apps.triggers.burst import burst
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 HOOKS, FIRES = "/hooks/", ("/triggers/", "/fire")
 OLD = {"/trigger", "/prostagma/trigger"}
 READ_TIMEOUT = 60.0  # seconds for a body to arrive
+LINGER = 1.0  # seconds that the connection is kept for the next call: opening one costs more than most answers
 
 
 class NoRoom(Exception):
@@ -145,14 +146,15 @@ class Counter:
                 with burst():
                     for knock in waiting:
                         knock.settle(_answer(knock))
-                waiting = self._taken()
-            reset_queries()
+                reset_queries()
+                waiting = [] if _is_broken() else self._taken()
             close_old_connections()
 
     def _taken(self) -> list[Knock]:
-        """All that wait now."""
+        """All that wait now, or the first that comes soon."""
         taken: list[Knock] = []
         with suppress(queue.Empty):
+            taken.append(self._waiting.get(timeout=LINGER))
             while True:
                 taken.append(self._waiting.get_nowait())
         return taken
@@ -187,6 +189,11 @@ def _fired(path: str) -> str:
     if path.startswith(before) and path.endswith(after):
         return path[len(before) : -len(after)]
     return ""
+
+
+def _is_broken() -> bool:
+    """Whether the database has failed on this thread's connection: the next call gets a new one."""
+    return any(connection.errors_occurred for connection in connections.all(initialized_only=True))
 
 
 def _answer(knock: Knock) -> HttpResponse:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from apps.environments.models import Environment
 from apps.repos.models import Repository
@@ -31,6 +31,7 @@ def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[desk.Desk]:
     """A desk whose thread gives its connection back, so that the test's database can be cleaned."""
     real = desk.close_old_connections
     monkeypatch.setattr(desk, "close_old_connections", lambda: (real(), connections.close_all()))
+    monkeypatch.setattr(desk, "LINGER", 0.01)
     yield desk.Desk(other)
     time.sleep(0.05)
 
@@ -139,6 +140,29 @@ def test_an_error_of_ours_is_a_500_and_the_next_is_served(
     assert status == 500
     assert b"ZeroDivision" not in body
     assert asyncio.run(ask(application, *signed()))[0] == 202
+
+
+def test_one_connection_serves_what_comes_soon_and_a_broken_one_is_replaced(
+    shop: Repository, application: desk.Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "LINGER", 10)
+    used: list[Any] = []
+    real = views.hook_receive
+
+    def watched(**given: Any) -> Any:
+        connection.ensure_connection()
+        used.append(connection.connection)
+        if len(used) == 3:
+            connection.connection.close()
+        return real(**given)
+
+    monkeypatch.setattr(views, "hook_receive", watched)
+    statuses = [asyncio.run(ask(application, *signed(number)))[0] for number in range(5)]
+    assert statuses == [202, 202, 500, 202, 202]
+    assert [one is used[0] for one in used[:3]] == [True] * 3
+    assert [one is used[0] for one in used[3:]] == [False] * 2
+    monkeypatch.setattr(desk, "LINGER", 0.01)
+    asyncio.run(ask(application, *signed(9)))
 
 
 def test_fifty_at_once(shop: Repository, application: desk.Desk) -> None:

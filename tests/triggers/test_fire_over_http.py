@@ -48,6 +48,7 @@ def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[desk.Desk]:
     """A desk whose thread gives its connection back, so that the test's database can be cleaned."""
     real = desk.close_old_connections
     monkeypatch.setattr(desk, "close_old_connections", lambda: (real(), connections.close_all()))
+    monkeypatch.setattr(desk, "LINGER", 0.01)
     yield desk.Desk(other)
     time.sleep(0.05)
 
