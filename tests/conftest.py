@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
-SUPPORT = ("postgres", "panel", "sshd", "gitrepo", "cast", "site")
+SUPPORT = ("order", "postgres", "panel", "sshd", "gitrepo", "cast", "site")
 pytest_plugins = [f"tests.support.{name}" for name in SUPPORT if find_spec(f"tests.support.{name}")]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
 
 from tests.browser.thread import Remote
 
@@ -29,6 +31,32 @@ SWITCHES = [
 FAILED = pytest.StashKey[bool]()
 DESK = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}
+
+# Counts what scripts of the page are fetching, and when the last of it came.
+COUNT_FETCHES = """
+(() => {
+  const fetching = { open: 0, last: 0 };
+  window.dpFetching = fetching;
+  const real = window.fetch;
+  window.fetch = async (...given) => {
+    fetching.open += 1;
+    try {
+      return await real(...given);
+    } finally {
+      fetching.open -= 1;
+      fetching.last = performance.now();
+    }
+  };
+})();
+"""
+CALM = """
+async () => {
+  if (document.readyState !== "complete") return false;
+  await document.fonts.ready;
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  return window.dpFetching.open === 0 && performance.now() - window.dpFetching.last > 60;
+}
+"""
 
 # What a page must not lack, as sentences; an empty list is a good page.
 BASICS = """
@@ -128,6 +156,17 @@ class Surfer:
         self.page.click("#login-form button[type=submit]")
         self.page.wait_for_url("**/admin/")
 
+    def enter(self, name: str) -> None:
+        """Signed in already, for a server that shares the test's database: the form has a test of its own."""
+        client = Client()
+        client.force_login(User.objects.get(username=name))
+        value = client.cookies[settings.SESSION_COOKIE_NAME].value
+        self.page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": self.base}])
+
+    def settle(self) -> None:
+        """Until nothing is being fetched, the fonts are there, and what was changed has been drawn."""
+        self.page.wait_for_function(CALM)
+
     def shoot(self, name: str, *, full: bool = True) -> Path:
         SCREENS.mkdir(parents=True, exist_ok=True)
         self.page.mouse.move(0, 0)
@@ -140,7 +179,7 @@ class Surfer:
         wrong = []
         for name, address in pages.items():
             self.go(address)
-            self.page.wait_for_load_state("networkidle")
+            self.settle()
             self.shoot(f"{name}-{look}")
             wrong += [f"{name}: {fault}" for fault in self.faults()]
         return wrong
@@ -195,6 +234,7 @@ def surf(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callable[...
             has_touch=phone,
         )
         contexts.append(context)
+        context.add_init_script(COUNT_FETCHES)
         page = context.new_page()
         page.set_default_timeout(float(os.environ.get("BROWSER_TIMEOUT", "10000")))
         page.on("pageerror", lambda error: errors.append(str(error)))

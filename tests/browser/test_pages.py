@@ -14,7 +14,6 @@ from apps.environments.models import Environment
 from apps.repos.services import repository_fetch
 from apps.runs.states import RunState
 from tests.browser.conftest import Surfer
-from tests.support.cast import PASSWORD
 from tests.support.gitrepo import GitRepo
 from tests.ui import rows
 
@@ -90,7 +89,7 @@ def busy(owner: User, git_repo: Callable[..., GitRepo]) -> Environment:
 def signed(surf: Callable[..., Surfer], live_server: object, owner: User) -> Callable[..., Surfer]:
     def enter(**look: bool) -> Surfer:
         surfer = surf(live_server.url, **look)  # type: ignore[attr-defined]
-        surfer.sign_in("owner", PASSWORD)
+        surfer.enter("owner")
         return surfer
 
     return enter

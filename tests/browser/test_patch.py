@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from apps.repos.models import Repository
 from apps.repos.services import repository_fetch
 from tests.browser.conftest import Surfer
-from tests.support.cast import PASSWORD
 from tests.support.gitrepo import GitRepo
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -39,7 +38,7 @@ def test_lines_open_in_place(
     look: dict[str, bool],
 ) -> None:
     surfer = surf(live_server.url, **look)  # type: ignore[attr-defined]
-    surfer.sign_in("owner", PASSWORD)
+    surfer.enter("owner")
     page = surfer.go(f"/admin/repos/repository/{shop.pk}/compare/?old=v1&new=main")
     for number in range(3):
         page.locator(".repos-file > summary").nth(number).click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -163,7 +164,7 @@ def plant(owner: User, git_repo: Callable[..., GitRepo]) -> Plant:
 def signed(surf: Callable[..., Surfer], live_server: object, owner: User) -> Callable[..., Surfer]:
     def enter(**look: bool) -> Surfer:
         surfer = surf(live_server.url, **look)  # type: ignore[attr-defined]
-        surfer.sign_in("owner", PASSWORD)
+        surfer.enter("owner")
         # Runs are carried out by the tests here, and this server has no WebSockets to follow them by.
         surfer.page.route("**/runs/run.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         return surfer
@@ -227,7 +228,8 @@ def test_plan_apply_and_restore(setting: Setting, signed: Callable[..., Surfer])
     assert set(setting.fake.entities) == {"orders", "old"}
 
     page.click("button:has-text('Apply…')")
-    dialog = page.locator("#apply-dialog")
+    dialog = page.locator("#apply-dialog[open]")
+    dialog.wait_for()
     assert "main, its newest commit" in dialog.inner_text()
     assert "+1 ~1 −1 (as planned for " in dialog.inner_text()
     surfer.shoot("node-dialog-light", full=False)
@@ -272,19 +274,26 @@ def test_without_a_script_one_can_apply(setting: Setting, surf: Callable[..., Su
     assert set(setting.fake.entities) == {"orders", "crm"}
 
 
+def dialog_says(page: Any, words: str, expected: bool) -> None:
+    """Wait until the open dialog shows these words, or does not: its text is hidden, not taken away."""
+    look = "([words, so]) => document.querySelector('#apply-dialog[open]')?.innerText.includes(words) === so"
+    page.wait_for_function(look, arg=[words, expected])
+
+
 def test_questions_are_answered_by_check_boxes(setting: Setting, signed: Callable[..., Surfer]) -> None:
     setting.hold(*(conf_pipe(f"pipe-{number}") for number in range(30)))
     surfer = signed()
     page = surfer.go(f"/admin/sesam/node/{setting.node.pk}/control/")
     page.click("#control-gate button:has-text('Plan')")
+    page.wait_for_selector("#plan:has-text('Nothing is changed anywhere.')")
     carried_out(newest())
     page.wait_for_selector("#control-gate .sesam-questions")
     page.click("button:has-text('Apply…')")
-    assert "A question is not confirmed" in page.inner_text("#apply-dialog")
+    dialog_says(page, "A question is not confirmed", True)
     page.keyboard.press("Escape")
     page.check("#control-gate [name=confirm]")
     page.click("button:has-text('Apply…')")
-    assert "A question is not confirmed" not in page.inner_text("#apply-dialog")
+    dialog_says(page, "A question is not confirmed", False)
     page.click("#apply-dialog [data-yes]")
     page.wait_for_url("**/admin/runs/run/*/change/")
     assert carried_out(newest()).state == RunState.SUCCEEDED

@@ -15,7 +15,6 @@ from apps.sesam.models import Sync
 from apps.sesam.storage import configuration_keep
 from tests.browser.conftest import Surfer
 from tests.sesam.planned import COMMIT, configuration, node_made, pipe, sync_made, sync_started, two_sides
-from tests.support.cast import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 LOOKS: dict[str, dict[str, bool]] = {
@@ -52,7 +51,7 @@ MISSING = {
 def open_page(owner: User, surf: Callable[..., Surfer], live_server: Any) -> Callable[..., Surfer]:
     def open_one(address: str, **look: bool) -> Surfer:
         surfer = surf(live_server.url, **look)
-        surfer.sign_in("owner", PASSWORD)
+        surfer.enter("owner")
         surfer.go(address)
         return surfer
 

@@ -190,8 +190,8 @@ def test_every_page_of_a_deployed_panel(ready: Panel, surf: Callable[..., Surfer
         for name, address in pages.items():
             if look.get("dark") and name.partition("-")[0] not in IN_THE_DARK:
                 continue
-            page = surfer.go(address)
-            page.wait_for_timeout(400)
+            surfer.go(address)
+            surfer.settle()
             surfer.shoot(f"{name}-{look_name(look)}")
             wrong += [f"{name} ({look_name(look)}): {fault}" for fault in surfer.faults()]
     assert not wrong, "\n".join(wrong)

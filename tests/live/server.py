@@ -18,6 +18,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.support.once import made_once
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -79,10 +81,12 @@ def server_start(data: Path, port: int = 0, ready: str = "/admin/login/") -> Web
 @pytest.fixture(scope="session")
 def collected_static(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The static files as an installation has them: hashed, compressed, with a manifest."""
-    data = tmp_path_factory.mktemp("collected")
-    argv = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v0"]
-    subprocess.run(argv, cwd=ROOT, env=os.environ | {"DEPLOYPANEL_DATA": str(data)}, check=True)
-    return data / "static"
+
+    def make(data: Path) -> None:
+        argv = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v0"]
+        subprocess.run(argv, cwd=ROOT, env=os.environ | {"DEPLOYPANEL_DATA": str(data)}, check=True)
+
+    return made_once(tmp_path_factory, "collected", make) / "static"
 
 
 @pytest.fixture

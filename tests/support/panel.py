@@ -8,6 +8,7 @@ def test_something(panel):
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -23,9 +24,9 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from cryptography.fernet import Fernet
 
 from deploypanel.leftovers import ROLE, processes_of
+from tests.support.once import made_once
 from tests.support.postgres import ACTIVE, database_copied
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -153,12 +154,16 @@ def is_alive(process: psutil.Process) -> bool:
 @pytest.fixture(scope="session")
 def panel_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A prepared panel, to be copied: migrating and collecting static files takes seconds."""
-    data = tmp_path_factory.mktemp("panel-template")
-    url = database_copied(None) if os.environ.get(ACTIVE) else f"sqlite:///{data / 'template.sqlite3'}"
-    variables = _environment(data, 1, url)
-    code = "from deploypanel.prepare import prepare; prepare(print)"
-    subprocess.run([*MANAGE, "shell", "--no-imports", "-c", code], env=variables, check=True, capture_output=True)
-    return Template(data, url)
+
+    def make(data: Path) -> None:
+        url = database_copied(None) if os.environ.get(ACTIVE) else f"sqlite:///{data / 'template.sqlite3'}"
+        variables = _environment(data, 1, url)
+        code = "from deploypanel.prepare import prepare; prepare(print)"
+        subprocess.run([*MANAGE, "shell", "--no-imports", "-c", code], env=variables, check=True, capture_output=True)
+        (data / "url").write_text(url)
+
+    data = made_once(tmp_path_factory, "panel-template", make)
+    return Template(data, (data / "url").read_text())
 
 
 @pytest.fixture
@@ -202,7 +207,8 @@ def _environment(data: Path, port: int, url: str) -> dict[str, str]:
     }
 
 
-KEY = Fernet.generate_key().decode()
+# The same in all processes of a session: they share the template.
+KEY = base64.urlsafe_b64encode(b"a key ring of the tests, no more").decode()
 
 
 def _role(process: psutil.Process) -> str:
