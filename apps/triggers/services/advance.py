@@ -83,8 +83,8 @@ def _advance_once(action_id: int) -> bool:
     effect: Effect | None = None
     try:
         with transaction.atomic():
-            # One worker at a time deals with an action.
-            action = Action.objects.select_for_update(of=("self",)).filter(pk=action_id).first()
+            # One worker at a time deals with an action; who fires only points at it, and need not wait.
+            action = Action.objects.select_for_update(of=("self",), no_key=True).filter(pk=action_id).first()
             effect = _oldest(action_id)
             if action is None or effect is None or _at_work(action):
                 return False
