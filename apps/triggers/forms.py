@@ -92,6 +92,9 @@ class TriggerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "name" in self.fields:  # one that an old client made may have none
+            self.fields["name"].required = bool(self.instance.name) or not self.instance.pk
+            self.fields["name"].error_messages["required"] = "A trigger needs a name."
         for name in ("max_age", "time_limit", "silence_limit", "rate_seconds"):
             if name in self.fields:
                 self.fields[name].validators.append(MaxValueValidator(LONGEST_WAIT))
@@ -102,10 +105,6 @@ class TriggerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
-        if not name and self.instance.name:
-            raise ValidationError("A trigger needs a name.")
-        if not name and not self.instance.pk:
-            raise ValidationError("A trigger needs a name.")
         if any(not letter.isprintable() for letter in name):
             raise ValidationError("A name has no line breaks or control characters.")
         return name

@@ -53,7 +53,7 @@ def fire(request: HttpRequest, trigger: Trigger) -> HttpResponse:
     except InputError as error:
         if error.place == "override":
             raise
-        return control_answer(request, trigger.pk, payload=text, payload_trouble=str(error), status=400)
+        return control_answer(request, trigger.pk, payload=text, payload_trouble=str(error))
     messages.success(request, _told(firing, trigger))
     return HttpResponseRedirect(control_url(trigger))
 

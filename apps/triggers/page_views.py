@@ -53,9 +53,7 @@ def control_page(request: HttpRequest, pk: int) -> TemplateResponse:
     return control_answer(request, pk)
 
 
-def control_answer(
-    request: HttpRequest, pk: int, *, payload: str = "", payload_trouble: str = "", status: int = 200
-) -> TemplateResponse:
+def control_answer(request: HttpRequest, pk: int, *, payload: str = "", payload_trouble: str = "") -> TemplateResponse:
     """The control page; with a payload that was refused, which somebody may have typed with care."""
     situation = _situation(request, pk)
     context = {
@@ -67,7 +65,7 @@ def control_answer(
         "payload": payload,
         "payload_trouble": payload_trouble,
     }
-    return TemplateResponse(request, "triggers/control.html", context, status=status)
+    return TemplateResponse(request, "triggers/control.html", context)
 
 
 def _situation(request: HttpRequest, pk: int) -> TriggerSituation:

@@ -169,7 +169,6 @@ def test_payload_that_cannot_be_kept_stays_on_the_page(
 ) -> None:
     answer = as_level(Level.ACT).post(address(web, "fire/"), {"confirmed": "1", "payload": payload})
     page = answer.content.decode()
-    assert answer.status_code == 400
     assert told in page.split('id="payload-trouble"')[1].split("</p>")[0]
     assert not Firing.objects.exists()
 
