@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploypanel_agent import __version__, systemd
-from deploypanel_agent.agent import Agent, script_file
 from deploypanel_agent.build_script import ScriptError, script_read
-from deploypanel_agent.config import Config, config_read
+from deploypanel_agent.config import Config, address_checked, config_read
 from deploypanel_agent.disk import read_json
 from deploypanel_agent.errors import AgentError, ConfigError, PanelRefused
 from deploypanel_agent.figures import Figures, serve
 from deploypanel_agent.identity import Identity, enrol, identity_read, only_process
-from deploypanel_agent.old_agent import OldAgent
 from deploypanel_agent.say import say
+from deploypanel_agent.scripts import script_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from deploypanel_agent.agent import Agent
+    from deploypanel_agent.old_agent import OldAgent
 
 EXAMPLES = """examples:
   deploypanel-agent enrol https://panel.example 7K2M-9QXD
@@ -93,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
 def _enrol(options: argparse.Namespace) -> int:
     config = config_read(os.environ, options.config)
     insecure = options.insecure_http or _insecure()
-    found = enrol(config.state, options.url, options.code, ca=config.ca, insecure=insecure, again=options.again)
+    url = address_checked(options.url, "URL")
+    found = enrol(config.state, url, options.code, ca=config.ca, insecure=insecure, again=options.again)
     print(f"This agent is {found.name} of {found.url} now. Its key is in {config.state}.")
     return 0
 
@@ -116,6 +119,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _agent(config: Config) -> Agent | OldAgent:
     """An enrolled agent; one that enrols now; or a client of an old server."""
+    from deploypanel_agent.agent import Agent  # not for every command: a ZIP's modules are compiled each time
+    from deploypanel_agent.old_agent import OldAgent
+
     identity = identity_read(config.state)
     if identity is None and config.code and config.url:
         identity = enrol(config.state, config.url, config.code, ca=config.ca, insecure=_insecure())

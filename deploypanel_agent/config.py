@@ -37,6 +37,7 @@ VARIABLES = {
     "transport": ("DEPLOYPANEL_AGENT_TRANSPORT",),
     "accept_scripts": ("DEPLOYPANEL_AGENT_ACCEPT_SCRIPTS",),
     "log_limit": ("DEPLOYPANEL_AGENT_LOG_LIMIT",),
+    "poll": ("DEPLOYPANEL_AGENT_POLL",),
     "metrics": ("DEPLOYPANEL_AGENT_METRICS", "PROSTAGMA_PROM_PORT"),
 }
 
@@ -61,6 +62,7 @@ class Config:
     transport: str = "auto"
     accept_scripts: bool = True  # those that the panel holds and signs
     log_limit: int = 16 * 1024 * 1024
+    poll: float = 5.0  # seconds
     metrics: tuple[str, int] | None = None
     code: str = ""  # an enrolment code, for machines that are set up by their environment
     old: OldServer | None = None
@@ -121,10 +123,13 @@ def _old_server(env: Mapping[str, str]) -> OldServer | None:
     if not trigger:
         return None
     url = env.get("PROSTAGMA_HOST", "")
-    return OldServer(_url(url, "PROSTAGMA_HOST") if url else "", env.get("PROSTAGMA_SECRET", ""), trigger, script)
+    return OldServer(
+        address_checked(url, "PROSTAGMA_HOST") if url else "", env.get("PROSTAGMA_SECRET", ""), trigger, script
+    )
 
 
-def _url(value: Any, place: str) -> str:
+def address_checked(value: Any, place: str) -> str:
+    """An address of a panel. Raises ConfigError, which names the place."""
     text = _text(value, place).rstrip("/")
     scheme, _, rest = text.partition("://")
     if scheme.lower() not in ("http", "https") or not rest or "@" in rest or "?" in rest or "#" in rest:
@@ -182,6 +187,16 @@ def _log_limit(value: Any, place: str) -> int:
     return int(text)
 
 
+def _poll(value: Any, place: str) -> float:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = 0.0
+    if not 0.2 <= seconds <= 3600:
+        raise ConfigError(f"{place}: a number of seconds from 0.2 to 3600 is needed.")
+    return seconds
+
+
 def _metrics(value: Any, place: str) -> tuple[str, int]:
     """`7000`, `127.0.0.1:7000` or `[::1]:7000`. Without a host: loopback only."""
     host, colon, port = str(value).rpartition(":")
@@ -191,7 +206,7 @@ def _metrics(value: Any, place: str) -> tuple[str, int]:
 
 
 _READERS: dict[str, Callable[[Any, str], Any]] = {
-    "url": _url,
+    "url": address_checked,
     "state": _state,
     "scripts": _scripts,
     "shell": _shell,
@@ -199,5 +214,6 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "transport": _transport,
     "accept_scripts": _flag,
     "log_limit": _log_limit,
+    "poll": _poll,
     "metrics": _metrics,
 }

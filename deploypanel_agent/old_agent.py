@@ -9,7 +9,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from deploypanel_agent.agent import script_file
 from deploypanel_agent.clock import Clock
 from deploypanel_agent.desk import Desk
 from deploypanel_agent.disk import read_json, write_json
@@ -18,6 +17,7 @@ from deploypanel_agent.errors import AgentError, LineLost
 from deploypanel_agent.held import Held, Holdings
 from deploypanel_agent.masking import Mask
 from deploypanel_agent.say import say
+from deploypanel_agent.scripts import script_file
 from deploypanel_agent.web import Web
 from deploypanel_agent.work import Surroundings
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from deploypanel_agent.figures import Figures
     from deploypanel_agent.journal import Event
 
-POLL = 5.0  # seconds between two questions
 TALK = 0.2  # seconds between two looks at what a run has printed
 
 
@@ -43,10 +42,10 @@ class OldScripts:
 class OldAgent:
     """One trigger of one server."""
 
-    def __init__(self, config: Config, server: OldServer, figures: Figures, *, poll: float = POLL) -> None:
+    def __init__(self, config: Config, server: OldServer, figures: Figures) -> None:
         self._server = server
         self._figures = figures
-        self._poll = poll
+        self._poll = config.poll
         self._book = config.state / "old.json"
         self._web = Web(server.url, ca=config.ca)
         self._left = threading.Event()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from apps.agents.pyz import FILE_NAME, agent_pyz
+from deploypanel_agent.identity import enrol
 from tests.fakes.agent_panel import CODE, FakePanel, fake_panel
 
 OURS = ("DEPLOYPANEL_", "PROSTAGMA_")
@@ -114,7 +115,7 @@ def program(pyz: Path, tmp_path: Path) -> Iterator[Program]:
 def at_work(pyz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, FakePanel]]:
     """One running agent for all tests of a module that only give it something to do."""
     with fake_panel() as panel, program_in(tmp_path_factory.mktemp("at_work"), pyz) as program:
-        assert program.command("enrol", panel.url, CODE).returncode == 0
+        enrol(program.state, panel.url, CODE)
         program.start()
         panel.until(lambda: panel.hellos)
         yield program, panel
@@ -123,8 +124,7 @@ def at_work(pyz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 @pytest.fixture
 def agent(program: Program, panel: FakePanel) -> Program:
     """Enrolled with the fake panel, not started."""
-    done = program.command("enrol", panel.url, CODE)
-    assert done.returncode == 0, done.stderr
+    enrol(program.state, panel.url, CODE)
     return program
 
 

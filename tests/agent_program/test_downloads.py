@@ -21,6 +21,14 @@ Fetch = Callable[..., FakeRun]
 
 
 @pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with nothing else in it."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def fetch(at_work: tuple[Program, FakePanel]) -> Fetch:
     panel = at_work[1]
     panel.files = {URL: DATA, "s3://bucket/key": b"from a bucket"}
@@ -35,22 +43,22 @@ def fetch(at_work: tuple[Program, FakePanel]) -> Fetch:
     return fetched
 
 
-def test_a_file_comes_whole(fetch: Fetch, at_work: tuple[Program, FakePanel], tmp_path: Path) -> None:
-    run = fetch(tmp_path / "web.tar.gz", cache="true", sha256=SUM)
+def test_a_file_comes_whole(fetch: Fetch, at_work: tuple[Program, FakePanel], place: Path) -> None:
+    run = fetch(place / "web.tar.gz", cache="true", sha256=SUM)
     assert run.ended["state"] == "succeeded"
-    assert (tmp_path / "web.tar.gz").read_bytes() == DATA
-    assert [path.name for path in tmp_path.iterdir()] == ["web.tar.gz"]
+    assert (place / "web.tar.gz").read_bytes() == DATA
+    assert [path.name for path in place.iterdir()] == ["web.tar.gz"]
     assert SUM in run.text("note")
     assert at_work[1].asked[0] == {"url": URL, "cache": True, "sha256": SUM}
 
 
-def test_a_file_from_a_bucket(fetch: Fetch, tmp_path: Path) -> None:
-    assert fetch(tmp_path / "x", url="s3://bucket/key", kind="download_s3").ended["state"] == "succeeded"
-    assert (tmp_path / "x").read_bytes() == b"from a bucket"
+def test_a_file_from_a_bucket(fetch: Fetch, place: Path) -> None:
+    assert fetch(place / "x", url="s3://bucket/key", kind="download_s3").ended["state"] == "succeeded"
+    assert (place / "x").read_bytes() == b"from a bucket"
 
 
-def test_a_wrong_sum_leaves_what_was_there(fetch: Fetch, tmp_path: Path) -> None:
-    dest = tmp_path / "web.tar.gz"
+def test_a_wrong_sum_leaves_what_was_there(fetch: Fetch, place: Path) -> None:
+    dest = place / "web.tar.gz"
     dest.write_bytes(b"the old one")
     dest.chmod(0o640)
     run = fetch(dest, sha256="0" * 64)
@@ -59,23 +67,21 @@ def test_a_wrong_sum_leaves_what_was_there(fetch: Fetch, tmp_path: Path) -> None
     assert dest.read_bytes() == b"the old one"
     assert fetch(dest).ended["state"] == "succeeded"
     assert (dest.read_bytes(), dest.stat().st_mode & 0o777) == (DATA, 0o640)
-    assert [path.name for path in tmp_path.iterdir()] == ["web.tar.gz"]
+    assert [path.name for path in place.iterdir()] == ["web.tar.gz"]
 
 
-def test_a_download_that_breaks_off_is_taken_up(
-    fetch: Fetch, at_work: tuple[Program, FakePanel], tmp_path: Path
-) -> None:
+def test_a_download_that_breaks_off_is_taken_up(fetch: Fetch, at_work: tuple[Program, FakePanel], place: Path) -> None:
     at_work[1].break_file_at = 1_000_000
-    assert fetch(tmp_path / "x").ended["state"] == "succeeded"
-    assert (tmp_path / "x").read_bytes() == DATA
+    assert fetch(place / "x").ended["state"] == "succeeded"
+    assert (place / "x").read_bytes() == DATA
 
 
 @pytest.mark.parametrize(
-    ("url", "place", "words"),
+    ("url", "name", "words"),
     [("https://files.example/none", "x", "404"), (URL, "no/such/x", "does not exist"), (URL, ".", "is a folder")],
 )
-def test_what_cannot_be_fetched_is_told(url: str, place: str, words: str, fetch: Fetch, tmp_path: Path) -> None:
-    run = fetch(tmp_path / place, url=url)
+def test_what_cannot_be_fetched_is_told(url: str, name: str, words: str, fetch: Fetch, place: Path) -> None:
+    run = fetch(place / name, url=url)
     assert run.ended["state"] == "failed"
     assert words in run.ended["summary"]
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []

@@ -20,6 +20,7 @@ def _set_up(program: Program, panel: FakePanel, tmp_path: Path, script: str) -> 
         "PROSTAGMA_TRIGGER": "web",
         "PROSTAGMA_SCRIPT": str(path),
         "PROSTAGMA_SHELL": "/bin/sh",
+        "DEPLOYPANEL_AGENT_POLL": "0.2",
     }
 
 
@@ -32,7 +33,7 @@ def test_a_count_that_rises_runs_the_script_once(program: Program, panel: FakePa
     panel.statuses = [500, 403]
     program.start()
     panel.until(lambda: panel.asked)
-    wait_until(lambda: (program.state / "old.json").exists())
+    wait_until((program.state / "old.json").exists)
     program.kill()
     panel.counts["web"] = 10  # several at once, and while nobody was there
     program.start()
@@ -52,7 +53,7 @@ def test_a_run_that_a_crash_cut_short_is_taken_up(program: Program, panel: FakeP
     done = tmp_path / "done"
     _set_up(program, panel, tmp_path, f"steps:\n  - shell: echo x >> {done}; sleep 0.5; echo y >> {done}\n")
     program.start()
-    wait_until(lambda: (program.state / "old.json").exists())
+    wait_until((program.state / "old.json").exists)
     program.kill()
     panel.counts["web"] = 1
     program.start()
@@ -73,11 +74,11 @@ def test_a_download_by_the_old_routes(program: Program, panel: FakePanel, tmp_pa
         port = probe.getsockname()[1]
     panel.counts["web"] = 0
     program.start(PROSTAGMA_PROM_PORT=str(port))
-    wait_until(lambda: (program.state / "old.json").exists())
+    wait_until((program.state / "old.json").exists)
     program.kill()
     panel.counts["web"] = 1
     program.start(PROSTAGMA_PROM_PORT=str(port))
-    wait_until(lambda: (tmp_path / "y").exists())
+    wait_until((tmp_path / "y").exists)
     assert [(tmp_path / name).read_bytes() for name in ("x", "y")] == [b"one", b"two"]
     assert [asked["path"] for asked in panel.asked if "path" in asked] == ["/cache"]
     wait_until(lambda: 'runs_total{state="succeeded"} 1' in requests.get(f"http://127.0.0.1:{port}/metrics").text)
