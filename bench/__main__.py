@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import deployments, hooks, live, sesam, triggers
+from bench import agents, deployments, hooks, live, sesam, triggers
 from bench.table import Table
 
 SECTIONS = {
@@ -14,6 +14,7 @@ SECTIONS = {
     "hooks": hooks.measure,
     "sesam": sesam.measure,
     "triggers": triggers.measure,
+    "agents": agents.measure,
 }
 
 

@@ -6,5 +6,6 @@ database.py    reachable, migrated, its mode and clock; secrets that no key open
 settings.py    what an operator has set
 processes.py   clock, workers, queue
 subjects.py    repositories, hosts, environments
+agents.py      agents that are away while work waits for them
 examine.py     all of it in order
 """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from django.db import DatabaseError, connection
 
-from deploypanel.doctor import database, machine, nodes, processes, settings, subjects
+from deploypanel.doctor import agents, database, machine, nodes, processes, settings, subjects
 from deploypanel.doctor.finding import Finding
 
 Examination = Callable[[], Iterator[Finding]]
@@ -29,6 +29,7 @@ WITH_DATABASE: tuple[Examination, ...] = (
     subjects.hosts,
     subjects.environments,
     nodes.nodes,
+    agents.agents,
 )
 
 
