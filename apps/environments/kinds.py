@@ -14,7 +14,8 @@ from apps.environments.pipeline.clean_up import lost_cleaned_up, lost_script_cle
 from apps.environments.pipeline.deploy import deploy
 from apps.environments.pipeline.preview import COMPARE, EXPORT, preview
 from apps.environments.pipeline.rollback import rollback
-from apps.environments.pipeline.script import CONNECT, script_carried_out
+from apps.environments.pipeline.script import script_carried_out
+from apps.environments.pipeline.script_steps import CONNECT
 from apps.environments.services.auto_deploy import auto_deploy_wanted
 from apps.environments.services.deploy import targets_rule
 from apps.runs.kinds import RunKind, register

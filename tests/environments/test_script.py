@@ -62,7 +62,8 @@ def scripts(transactional_db: None, sshd_fleet: Callable[..., Fleet], monkeypatc
 
 def folders(run: Run) -> list[Path]:
     """What the run has left in the hosts' folder for temporary files."""
-    return list(Path("/tmp").glob(f"deploypanel-{run.pk}-*"))
+    run.refresh_from_db()
+    return list(Path("/tmp").glob(f"deploypanel-{run.pk}-*-{run.token[:16]}"))
 
 
 EVERYTHING = """\

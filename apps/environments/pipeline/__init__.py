@@ -7,5 +7,5 @@ channel.py  what OpenSSH needs so that rsync can use it
 hosts.py    what is done on one host
 scripts.py  the shell scripts for that
 deploy.py, rollback.py, preview.py, clean_up.py   the order of it all
-script.py, script_files.py   a build script on hosts, for triggers
+script.py, script_steps.py, script_files.py   a build script on hosts, for triggers
 """

@@ -10,7 +10,7 @@ from apps.environments import ssh
 from apps.environments.errors import HostError
 from apps.environments.models import Deployment, Method
 from apps.environments.pipeline.plan import link_name
-from apps.environments.pipeline.script import LEAVE, folder_name
+from apps.environments.pipeline.script_steps import LEAVE, folder_name
 from apps.environments.pipeline.scripts import CLEAN_UP
 from apps.environments.release import releases_folder
 from apps.environments.selectors import hosts_of, script_hosts
