@@ -123,9 +123,9 @@ def _old_server(env: Mapping[str, str]) -> OldServer | None:
     if not trigger:
         return None
     url = env.get("PROSTAGMA_HOST", "")
-    return OldServer(
-        address_checked(url, "PROSTAGMA_HOST") if url else "", env.get("PROSTAGMA_SECRET", ""), trigger, script
-    )
+    if url:
+        url = address_checked(url, "PROSTAGMA_HOST")
+    return OldServer(url, env.get("PROSTAGMA_SECRET", ""), trigger, script)
 
 
 def address_checked(value: Any, place: str) -> str:
