@@ -93,11 +93,12 @@ def orders_replace(*, run_ids: Iterable[int], news: News, actor: Actor, cause: C
     """Give runs that no agent has begun a newer firing's news; the ids of those that took it.
 
     Who hands a run over moves it from *queued* first, and reads its order after that in the same transaction: so it
-    finds either all of the older firing, or all of the newer one.
+    finds either all of the older firing, or all of the newer one. A run that somebody moves at this moment is left to
+    him: waiting for many of them could end in a deadlock.
     """
     with transaction.atomic():
-        waiting = Run.objects.select_for_update(of=("self",)).filter(pk__in=set(run_ids), state=RunState.QUEUED)
-        taken = set(waiting.order_by("pk").values_list("pk", flat=True))
+        free = Run.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
+        taken = set(free.filter(pk__in=set(run_ids), state=RunState.QUEUED).values_list("pk", flat=True))
         Run.objects.filter(pk__in=taken).update(
             cause=cause, requested_by=actor.user, requested_name=actor.name[:150], params=knock(actor)
         )
