@@ -79,6 +79,21 @@ def test_a_push_fires_the_triggers_of_its_branch(shop: Repository, rung: list[An
     assert ("apps.repos.tasks.fetch", shop.pk) in rung
 
 
+def test_pushes_of_several_branches_fire_once_for_each(shop: Repository, rung: list[Any]) -> None:
+    second, first = trigger_with(name="second"), trigger_with(name="first")
+    listens(first, shop, branches=["main"])
+    listens(second, shop)
+    listens(second, shop, branches=["ma*"])  # the same trigger twice
+    pushes = [PushEvent(ref=f"refs/heads/{name}", before="1" * 40, after="2" * 40) for name in ("main", "dev")]
+    handled = services.pushes_handle(repository=shop, pushes=pushes)
+    assert [line["text"] for line in handled.lines] == [
+        "trigger second fired, count 1",
+        "trigger second fired, count 2",
+        "trigger first fired, count 1",
+    ]
+    assert [firing.payload["branch"] for firing in second.firings.order_by("count")] == ["main", "dev"]
+
+
 def test_a_push_that_the_gate_refuses_is_told(shop: Repository, rung: list[Any]) -> None:
     listens(trigger_with(rate_limit=1), shop)
     pushed(shop)

@@ -16,7 +16,7 @@ from apps.sesam.services.check_due import checks_hasten
 from apps.triggers.burst import once
 from apps.triggers.models import Delivery
 from apps.triggers.order import is_late
-from apps.triggers.services.pushed import push_fire, push_is_heard
+from apps.triggers.services.pushed import push_is_heard, pushes_fire
 from apps.triggers.webhooks import PushEvent
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def pushes_handle(
         if push.name in followed and push not in late:
             _deploy(repository, push, address, handled)
             _sync(repository, push, address, handled)
-        if push not in late:
-            _fire(repository, push, address, handled)
+    _fire(repository, [push for push in alive if push not in late], address, handled)
     if handled.checks or not handled.runs:  # a run fetches by itself
         repository_fetch_ring(repository=repository)
     if not handled.lines:
@@ -115,8 +114,8 @@ def _sync(repository: Repository, push: PushEvent, address: str, handled: Handle
     checks_hasten(repository=repository, branch=push.name)
 
 
-def _fire(repository: Repository, push: PushEvent, address: str, handled: Handled) -> None:
-    for fired in push_fire(repository=repository, push=push, address=address):
+def _fire(repository: Repository, pushes: list[PushEvent], address: str, handled: Handled) -> None:
+    for fired in pushes_fire(repository=repository, pushes=pushes, address=address):
         handled.checks |= fired.checks
         handled.tell(f"trigger {fired.trigger} {fired.text}", trigger=fired.trigger.path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -55,12 +56,11 @@ def push_is_heard(repository: Repository, pushes: Iterable[PushEvent]) -> bool:
     return any(_heard(repository, push) for push in pushes)
 
 
-def push_fire(*, repository: Repository, push: PushEvent, address: str = "") -> list[PushFired]:
-    """Fire the triggers that wait for this push, each once. Database only."""
-    return [
-        _fire(repository, push, address, sources)
-        for _pk, sources in sorted(_heard(repository, push).items())  # one order for all, so that none block each other
-    ]
+def pushes_fire(*, repository: Repository, pushes: Iterable[PushEvent], address: str = "") -> list[PushFired]:
+    """Fire the triggers that wait for these pushes, once for each push. Database only."""
+    found = [(pk, push, sources) for push in pushes for pk, sources in _heard(repository, push).items()]
+    # Everybody takes triggers in one order, so that no two wait for each other.
+    return [_fire(repository, push, address, sources) for _, push, sources in sorted(found, key=itemgetter(0))]
 
 
 def firings_check_due(now: datetime) -> int:
