@@ -28,7 +28,7 @@ from apps.runs.models import Cause, LogChunk, Run, Step, Stream
 from apps.runs.states import RunState
 from tests.support.cast import grant
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 WORD = "xqzhidden"
 OPERATOR = Actor(user=None, door=Door.COMMAND)
@@ -107,6 +107,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "django.request")
 
 
+@pytest.mark.database  # every page can be had on each database; `test_urls_outsider` walks there too
 def test_walk_reaches_the_pages_it_is_about(owner: User, client: Client) -> None:
     make("")
     client.force_login(owner)

@@ -19,9 +19,7 @@ from apps.runs.states import RunState
 from tests.support.runner import log_text, start_runner, wait_for_state, wait_until
 from tests.support.site import OPERATOR, Build, Site, explain
 
-pytestmark = pytest.mark.database
-
-PHASES = ("build", "copy", "deploy script", "tests")
+PHASES = ("build", pytest.param("copy", marks=pytest.mark.database), "deploy script", "tests")
 SLEEP = "#!/bin/sh\ntouch {flag}\nsleep 61 &\nsleep 62\n"
 
 
@@ -90,11 +88,12 @@ def test_stop(site: Build, phase: str, tmp_path: Path) -> None:
     wait_until(there)
     started = time.monotonic()
     run_stop(run=run, actor=OPERATOR)
-    wait_for_state(run, seconds=15)
-    assert time.monotonic() - started < 10 + shop.environment.stop_grace
+    wait_for_state(run, seconds=30)
+    # Three seconds on an idle machine; here other work may share it.
+    assert time.monotonic() - started < 20 + shop.environment.stop_grace
     assert run.state == RunState.STOPPED, explain(run)
     process.wait(10)
-    wait_until(lambda: not processes_of(run), 5)
+    wait_until(lambda: not processes_of(run))
     assert_whole(shop)
     assert "stop" in log_text(run).lower()
     if phase == "copy":
@@ -116,12 +115,13 @@ def test_killed_runner(site: Build, phase: str, tmp_path: Path) -> None:
     run.refresh_from_db()
     assert run.state == RunState.LOST, explain(run)
     run_clean_up(run_id=run.pk)
-    wait_until(lambda: not processes_of(run), 5)
+    wait_until(lambda: not processes_of(run))
     assert_whole(shop)
     assert Deployment.objects.get(run=run).state == RunState.LOST
     assert_next_works(shop)
 
 
+@pytest.mark.database
 def test_clean_up_removes_the_link_and_the_unfinished_release(site: Build) -> None:
     shop = site(1, method="symlink")
     shop.deploy()

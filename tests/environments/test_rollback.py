@@ -14,8 +14,6 @@ from apps.runs.states import RunState, StepState
 from tests.support.runner import log_text
 from tests.support.site import OPERATOR, Build, cell, explain
 
-pytestmark = pytest.mark.database
-
 
 def test_release_that_is_still_there_is_switched_to(site: Build) -> None:
     shop = site(2, method="symlink", auto_deploy=True)

@@ -21,7 +21,7 @@ from tests.fakes.wire import Answer
 from tests.sesam.engine import JWT, OPERATOR, Setting, carried_out, log_of, pipe, setting_made, tiny_patience
 from tests.support.gitrepo import GitRepo
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 ODD = "odd\x00\x1b[31m\ud800\u202e<img src=x onerror=alert(1)>"  # as JSON may have it
 SECRET = "unmistakable-value"
