@@ -8,15 +8,20 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from apps.environments import ssh
 from apps.environments.models import Host
+from apps.environments.pipeline.fleet import StepFailed
+from apps.environments.pipeline.script_files import Files
 from apps.environments.services import script_request
 from apps.environments.ssh_upload import UploadRefused, upload
-from apps.files.models import CacheSettings
+from apps.files import storage
+from apps.files.models import CachedFile, CacheSettings
 from apps.runs.models import Cause
 from apps.runs.states import RunState
 from apps.triggers.models import Trigger
@@ -98,6 +103,20 @@ def test_a_download_reaches_every_host_and_is_made_once(
     assert "is a folder" in cell(run, "4 download", "web1").message
     assert "nowhere/web.tar could not be written" in run.summary
     assert origin.asked["/web.tar"] <= 3  # once for each step that may not take what is kept, at most
+
+
+def test_what_is_damaged_in_the_cache_is_never_sent_whole(transactional_db: None, tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    part.write_bytes(CONTENT)
+    stored_as = storage.keep(part, "0" * 64, CacheSettings())
+    row = CachedFile.objects.create(url="https://a.example/x", sha256="0" * 64, size=len(CONTENT), stored_as=stored_as)
+    work: Any = SimpleNamespace(check=lambda: None, log=SimpleNamespace())
+    sent: list[int] = []
+    with pytest.raises(StepFailed, match="is damaged in the file cache"):
+        sent.extend(len(piece) for piece in Files(work).pieces(row))
+    assert 0 < sum(sent) < len(CONTENT)
+    row.sha256 = hashlib.sha256(CONTENT).hexdigest()
+    assert b"".join(Files(work).pieces(row)) == CONTENT
 
 
 @pytest.mark.django_db

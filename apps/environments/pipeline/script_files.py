@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from contextlib import closing
@@ -59,15 +60,22 @@ class Files:
         return found
 
     def pieces(self, found: CachedFile) -> Iterator[bytes]:
-        """Its bytes. Raises StepFailed when the cache has thrown them away or cannot read them, and what ends runs."""
+        """Its bytes, checked before the last of them. Raises StepFailed when they are not there, and what ends runs."""
+        held, digest = b"", hashlib.sha256()
         try:
             with closing(self._open(found)) as kept:
                 for piece in kept.pieces(0, found.size):
                     self._work.check()
                     self._alive()
-                    yield piece
+                    digest.update(piece)
+                    if held:
+                        yield held
+                    held = piece
         except FileError as error:
             raise StepFailed(f"{found.url}: {error}") from None
+        if digest.hexdigest() != found.sha256:
+            raise StepFailed(f"{found.url} is damaged in the file cache.", "Delete it there, and try again.")
+        yield held
 
     def _open(self, found: CachedFile) -> Kept:
         try:
