@@ -125,14 +125,21 @@ def test_move_follows_the_table(request_run: Requester, before: RunState) -> Non
     run = request_run()
     for after in RunState:
         Run.objects.filter(pk=run.pk).update(state=before)
-        moved = run_move(run_id=run.pk, to=after)
+        moved = run_move(run_id=run.pk, to=after, before=[before])
         assert (moved is not None) == may_move(before, after) == (after in MOVES[before])
         run.refresh_from_db()
         assert run.state == (after if moved else before)
 
 
+def test_a_lost_run_moves_only_when_that_is_meant(request_run: Requester) -> None:
+    run = request_run()
+    Run.objects.filter(pk=run.pk).update(state=RunState.LOST)
+    assert [after for after in RunState if run_move(run_id=run.pk, to=after)] == []
+
+
 def test_states_groups_agree_with_the_table() -> None:
-    assert all(not MOVES[state] for state in ENDED)
+    assert [state for state in ENDED if MOVES[state]] == [RunState.LOST]
+    assert set(MOVES[RunState.LOST]) < set(ENDED)
     assert not set(ACTIVE) & set(ENDED)
     assert set(MOVES) == set(RunState)
 
