@@ -41,16 +41,21 @@ def totals(series: str, counting: Counting) -> Totals:
 
 
 def tally_fold(series: str, counting: Counting, now: datetime) -> None:
-    """Add what has become final since the last time, but for the latest, to the table. Safe to repeat."""
+    """Add what has become final since the last time, but for the latest, to the table. Safe to repeat.
+
+    Counting may take seconds, the first time above all: it is done before anything is locked, and is in vain when
+    another process has folded meanwhile.
+    """
+    mark, _ = Tally.objects.get_or_create(series=series, labels=MARK)
+    until = now - SETTLING
+    if mark.until is not None and mark.until >= until:
+        return
+    found = counting(mark.until, until)
     with transaction.atomic():
-        mark, _ = Tally.objects.select_for_update().get_or_create(series=series, labels=MARK)
-        until = now - SETTLING
-        if mark.until is not None and mark.until >= until:
+        if not Tally.objects.filter(pk=mark.pk, until=mark.until).update(until=until):
             return
-        for labels, values in counting(mark.until, until).items():
+        for labels, values in found.items():
             tally_add(series, labels, values)
-        mark.until = until
-        mark.save()
 
 
 def tally_add(series: str, labels: Labels, values: Sequence[float]) -> None:
