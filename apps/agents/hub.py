@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from apps.agents.line import Line
 
 logger = logging.getLogger(__name__)
-PACE = 0.04  # seconds between two looks: what comes after a quiet moment is handed over at once
+PACE = 0.02  # seconds between two looks: what comes after a quiet moment is handed over at once
 RETRY_LEAST, RETRY_MOST = 0.2, 5.0  # seconds between attempts while the database is away
 Outgoing = dict["Line", list[str]]
 
