@@ -30,6 +30,7 @@ trap 'exit 1' TERM INT HUP
 cat > "$3" || exit 1
 came=$(wc -c < "$3")
 if [ "$came" -ne "$4" ]; then echo "Only $came of $4 bytes came." >&2; exit 1; fi
+if [ -f "$2" ]; then chmod --reference="$2" -- "$3" 2>/dev/null; fi
 mv -f -- "$3" "$2"
 """
 
@@ -41,7 +42,8 @@ class UploadRefused(Exception):
 def upload(connection: HostConnection, pieces: Iterable[bytes], size: int, path: str, *, folder: str = "") -> None:
     """Write `size` bytes to `path` on the host; raises UploadRefused, HostError, and what `pieces` raises.
 
-    Either the whole file is there afterwards, or what was there before.
+    Either the whole file is there afterwards, with the permissions of the one that it replaces, or what was there
+    before.
     """
     name = path if path.startswith("/") else f"./{path}"
     words = [folder, name, f"{name}.{token_hex(6)}.part", str(size)]

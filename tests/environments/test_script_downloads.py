@@ -125,6 +125,7 @@ def test_an_upload_that_ends_early_changes_nothing(sshd_fleet: Callable[..., Fle
     (host,) = fleet.declare()
     there = fleet[0].root / "it's here"
     there.write_text("before")
+    there.chmod(0o750)
     with ssh.connect(Host.objects.get(pk=host.pk)) as connection:
         with pytest.raises(UploadRefused, match="Only 3 of 5 bytes came"):
             upload(connection, [b"abc"], 5, "it's here")
@@ -132,5 +133,6 @@ def test_an_upload_that_ends_early_changes_nothing(sshd_fleet: Callable[..., Fle
         upload(connection, iter([b"ab", b"", b"cde"]), 5, "it's here")
         upload(connection, [], 0, "-empty")
     assert there.read_bytes() == b"abcde"
+    assert there.stat().st_mode & 0o777 == 0o750
     assert (fleet[0].root / "-empty").read_bytes() == b""
     assert sorted(path.name for path in fleet[0].root.iterdir()) == ["-empty", "it's here"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CONNECT = "connect"
 GRACE = 5  # seconds from TERM to KILL
 LOOK = 60.0  # seconds for what makes or removes a folder
-PAUSE = 1.0  # seconds before a further attempt
+LONGEST_PAUSE = 30.0  # seconds before a further attempt: 1, 2, 4 …, as agents do
 INLINE = 64 * 1024  # characters; a longer command goes as a file, for Linux bounds one argument to 128 KiB
 
 # $1 name of the folder. Nobody else can have made one of that name, nor read what is in it.
@@ -108,15 +108,19 @@ class ScriptSteps:
                 self._attempt(step, job, handle)
             except StepFailed as error:
                 if attempt < attempts:
-                    self.work.log.note(f"{error} Attempt {attempt} of {attempts}; once more.", job.name)
-                    self.work.stopping.wait(PAUSE)
-                    self.work.check()
+                    self.work.log.note(f"{error} Attempt {attempt + 1} of {attempts} follows.", job.name)
+                    self._pause(min(LONGEST_PAUSE, 2.0 ** (attempt - 1)))
                 elif options.continue_on_error:
                     handle.fail(f"{error.problem} The script goes on.")
                 else:
                     raise
             else:
                 return
+
+    def _pause(self, seconds: float) -> None:
+        """Raises what ends the run meanwhile."""
+        self.work.stopping.wait(seconds)
+        self.work.check()
 
     def _attempt(self, step: Step, job: HostJob, handle: StepHandle) -> None:
         if isinstance(step, Shell):
