@@ -17,6 +17,9 @@ pytestmark = [pytest.mark.panel]
 @pytest.mark.database
 def test_a_panel_is_healthy_and_stops_cleanly(panel: Panel) -> None:
     assert panel.health()["reasons"] == []
+    told = requests.get(f"{panel.url}/prostagma/metrics", timeout=10).text
+    for role in ("web", "worker", "clock"):
+        assert f'deploypanel_process_resident_memory_bytes{{pid="{panel.main(role).pid}",role="{role}"}}' in told, told
     assert panel.stop() == 0
     assert panel.processes() == []
     assert "Traceback" not in panel.output()
