@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import agents, deployments, hooks, live, sesam, triggers
+from bench import agents, deployments, hooks, live, sesam, soak, triggers
 from bench.table import Table
 
 SECTIONS = {
@@ -15,6 +15,7 @@ SECTIONS = {
     "sesam": sesam.measure,
     "triggers": triggers.measure,
     "agents": agents.measure,
+    "soak": soak.measure,
 }
 
 

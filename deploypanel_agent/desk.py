@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deploypanel_agent.held import Held, Holdings
     from deploypanel_agent.masking import Mask
 
+DISK_PAUSE = 5.0  # seconds before a run is taken up again that could not be written down
 LEAVE_TIME = 10.0  # seconds for threads to let go of their runs
 
 
@@ -168,9 +169,18 @@ class Desk:
                 self._work(held, limits)
             except Leaving:
                 return
+            except OSError as error:
+                self._try_later(held, error)
             finally:
                 with self._lock:
                     self._limits.pop(held.number, None)
+
+    def _try_later(self, held: Held, error: OSError) -> None:
+        """The disk is full, or worse. The run is taken up where it is, as after a crash."""
+        say(f"Run {held.number} of {held.trigger} has to wait, nothing can be written down: {error}.")
+        with self._lock:
+            self._queues[held.trigger].appendleft(held)
+        self._leaving.wait(DISK_PAUSE)
 
     def _work(self, held: Held, limits: Limits) -> None:
         say(f"Run {held.number} of {held.trigger} {held.count}: {'goes on' if held.begun else 'begins'}.")
@@ -178,7 +188,7 @@ class Desk:
         story = self._story(held)
         try:
             Work(held, story, limits, self._around).run()
-        except Leaving:
+        except (Leaving, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a run meets, the agent lives on, and the panel hears of it
             story.ended("failed", f"The agent met an error of its own: {type(error).__name__}: {error}")

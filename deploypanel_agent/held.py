@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import shutil
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ class Holdings:
     def __init__(self, state: Path) -> None:
         self._state = state
         self._runs = state / "runs"
+        self._lock = threading.Lock()  # triggers are worked side by side
         self._runs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._finished: dict[str, int] = dict(read_json(state / "finished.json") or {})
         self._done = self._load_done()
@@ -117,9 +119,11 @@ class Holdings:
 
     def finish(self, held: Held) -> None:
         """Its trigger's last count, on the disk before the end is reported."""
-        if held.trigger and self._finished.get(held.trigger, 0) != held.count:
-            self._finished[held.trigger] = held.count
-            write_json(self._state / "finished.json", self._finished)
+        with self._lock:
+            if held.trigger and self._finished.get(held.trigger, 0) != held.count:
+                finished = {**self._finished, held.trigger: held.count}
+                write_json(self._state / "finished.json", finished)
+                self._finished = finished
 
     def clear(self) -> None:
         """Forget everything: another panel, or another agent of it, numbers its runs anew."""
@@ -140,13 +144,14 @@ class Holdings:
         return deque(lines, maxlen=REMEMBERED)
 
     def _remember(self, mark: str) -> None:
-        handle = os.open(self._state / "done", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(handle, f"{mark}\n".encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        self._done.append(mark)
+        with self._lock:
+            handle = os.open(self._state / "done", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(handle, f"{mark}\n".encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            self._done.append(mark)
 
 
 def _mark(order: dict[str, Any]) -> str:

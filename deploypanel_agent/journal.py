@@ -69,8 +69,12 @@ class Journal:
     def _write(self, entries: list[dict[str, Any]]) -> None:
         lines = [json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for entry in entries]
         os.lseek(self._handle, self._size, os.SEEK_SET)
-        _write_all(self._handle, b"".join(lines))
-        os.fsync(self._handle)
+        try:
+            _write_all(self._handle, b"".join(lines))
+            os.fsync(self._handle)
+        except OSError:  # the disk is full: nothing of it was written, it may be tried again
+            os.ftruncate(self._handle, self._size)
+            raise
         for entry, line in zip(entries, lines):
             self._note(entry, len(line))
 

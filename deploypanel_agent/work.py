@@ -63,7 +63,11 @@ class Work:
         self._payload = held.order.get("payload")
 
     def run(self) -> None:
-        """To its end, which is in the journal then. Raises Leaving when this process ends before."""
+        """To its end, which is in the journal then. Raises Leaving when this process ends before.
+
+        Raises OSError when this machine's disk lets nothing be written down: then nothing may go on, but `run` may be
+        called again.
+        """
         try:
             script = self._script()
             self._story.started()
@@ -74,8 +78,6 @@ class Work:
             state, summary = "failed", str(error)
         except Cut as cut:
             state, summary = cut.state, str(cut)
-        except OSError as error:
-            state, summary = "failed", f"The agent's machine refused: {error}"
         self._story.ended(state, summary)
 
     def _script(self) -> Script:
