@@ -49,8 +49,8 @@ class CachedFileAdmin(ModelAdmin):
     search_help_text = "Address, checksum or failure"
     show_full_result_count = True
     fieldsets: ClassVar = (
-        (None, {"fields": ("url", "state", "failure", "failed_words")}),
-        ("Content", {"fields": ("sha256", "size_words", "content_type", "etag", "last_modified", "stored_as")}),
+        (None, {"fields": ("whole_address", "state", "failure", "failed_words")}),
+        ("Content", {"fields": ("checksum", "size_words", "content_type", "etag", "last_modified", "place")}),
         (
             "Use",
             {"fields": ("hits", "served_words", "downloads", "fetched_words", "used_moment", "asked_moment")},
@@ -115,6 +115,18 @@ class CachedFileAdmin(ModelAdmin):
 
     # --- the page of one --------------------------------------------------------------------
 
+    @admin.display(description="Address")
+    def whole_address(self, row: CachedFile) -> str:
+        return _long(row.url)
+
+    @admin.display(description="SHA-256")
+    def checksum(self, row: CachedFile) -> str:
+        return _long(row.sha256)
+
+    @admin.display(description="Kept as")
+    def place(self, row: CachedFile) -> str:
+        return _long(row.stored_as)
+
     @admin.display(description="Failed")
     def failed_words(self, row: CachedFile) -> str:
         return moment(row.failed_at) or "never"
@@ -134,6 +146,11 @@ class CachedFileAdmin(ModelAdmin):
     @admin.display(description="Origin asked last, with success")
     def asked_moment(self, row: CachedFile) -> str:
         return moment(row.fetched_at) or "never"
+
+
+def _long(text: str) -> str:
+    """What has no spaces, broken wherever the line ends."""
+    return format_html('<code class="dp-break">{}</code>', text) if text else "–"
 
 
 @admin.register(CacheSettings)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from apps.files.models import CachedFile, CacheSettings
 from apps.files.services import file_ask
@@ -27,6 +30,18 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
         assert time.monotonic() < ends, "it did not happen"
         time.sleep(0.02)
     return found
+
+
+def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+    """As asyncio.run; the threads that asked the database for it leave no connection behind."""
+
+    async def worked() -> Any:
+        try:
+            return await work
+        finally:
+            await sync_to_async(connections.close_all)()
+
+    return asyncio.run(worked())
 
 
 @dataclass

@@ -16,7 +16,7 @@ from apps.files.answer import file_answer
 from apps.files.errors import FileMissing
 from apps.files.models import CachedFile
 from apps.files.services import files_delete
-from tests.files.conftest import Cache
+from tests.files.conftest import Cache, run_async
 from tests.files.origin import Origin
 
 BODY = bytes(range(100)) * 10_000
@@ -34,7 +34,7 @@ def answered(row: CachedFile, **headers: str) -> tuple[HttpResponseBase, bytes]:
         response.close()
         return response, body
 
-    return asyncio.run(ask())
+    return run_async(ask())
 
 
 def test_the_whole(row: CachedFile) -> None:
@@ -129,7 +129,7 @@ def test_who_reads_is_not_disturbed_when_the_file_goes(row: CachedFile) -> None:
         await asyncio.to_thread(files_delete, rows=[await CachedFile.objects.aget()])
         return b"".join([piece async for piece in response])
 
-    assert asyncio.run(ask()) == BODY
+    assert run_async(ask()) == BODY
 
 
 def test_dates_are_whole_seconds(row: CachedFile) -> None:

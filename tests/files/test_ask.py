@@ -16,7 +16,7 @@ from apps.files.errors import FileError, FileMissing, FileNotStored, FileRefused
 from apps.files.models import CachedFile, FileWish
 from apps.files.services import ask as asking
 from apps.files.services import file_ask, file_by_sha256, file_fetch, file_kept
-from tests.files.conftest import Cache, wait_for
+from tests.files.conftest import Cache, run_async, wait_for
 from tests.files.origin import Asked, Origin
 
 pytestmark = pytest.mark.database
@@ -129,7 +129,7 @@ def test_many_who_ask_at_once_share_one_download(cache: Cache, origin: Origin, m
         gate.set()
         return await asyncio.gather(*waiting)
 
-    rows = asyncio.run(all_at_once())
+    rows = run_async(all_at_once())
     assert {row.sha256 for row in rows} == {hashlib.sha256(b"here").hexdigest()}
     assert origin.count("/a") == 1
 
@@ -172,7 +172,7 @@ def test_waiting_has_an_end(cache: Cache, origin: Origin) -> None:
     gate = threading.Event()
     url = origin.on("/a", lambda asked: (gate.wait(20), asked.say(200))[1])
     with pytest.raises(FileError, match=r"in 0\.1 seconds"):
-        asyncio.run(file_fetch(url, cache=False, timeout=0.1))
+        run_async(file_fetch(url, cache=False, timeout=0.1))
     gate.set()
 
 

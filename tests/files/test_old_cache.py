@@ -21,7 +21,6 @@ from tests.files.origin import Asked, Origin
 from tests.live.server import WebServer, server_start
 from tests.triggers.wire import Wire
 
-pytestmark = pytest.mark.database
 SECRET = "old and server-wide"
 BODY = os.urandom(600_000)
 

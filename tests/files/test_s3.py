@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from apps.files.answer import file_answer
 from apps.files.errors import FileError, FileMissing, FileRefused, FileTooLarge
 from apps.files.models import CachedFile
 from apps.files.services import file_kept, files_delete
-from tests.files.conftest import Cache, wait_for
+from tests.files.conftest import Cache, run_async, wait_for
 from tests.files.origin import Origin
 
 BODY = os.urandom(700_000)
@@ -109,4 +108,4 @@ def part_of(row: CachedFile, span: str) -> bytes:
         assert response.status_code == 206
         return b"".join([piece async for piece in response])
 
-    return asyncio.run(ask())
+    return run_async(ask())

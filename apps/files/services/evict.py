@@ -60,9 +60,9 @@ def files_delete(*, rows: Iterable[CachedFile]) -> int:
     settings, count = cache_settings(), 0
     for row in rows:
         file_let_go(row=row, settings=settings)
-        # Something may have come since the row was read.
-        row.refresh_from_db()
-        file_let_go(row=row, settings=settings)
+        # Something may have come since the row was read; or somebody else has deleted it.
+        if (now := CachedFile.objects.filter(pk=row.pk).first()) is not None:
+            file_let_go(row=now, settings=settings)
         count += _forget(CachedFile.objects.filter(pk=row.pk))
     return count
 
