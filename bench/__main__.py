@@ -17,12 +17,18 @@ SECTIONS = {
     "agents": agents.measure,
     "soak": soak.measure,
 }
+LONG = {"soak"}  # many minutes: only when it is named
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="section", help=f"any of {', '.join(SECTIONS)}; default: all")
-    wanted = parser.parse_args().sections or list(SECTIONS)
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        metavar="section",
+        help=f"any of {', '.join(SECTIONS)}; default: all but {', '.join(LONG)}",
+    )
+    wanted = parser.parse_args().sections or [name for name in SECTIONS if name not in LONG]
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"no section is called {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     table = Table()

@@ -23,9 +23,10 @@ from tests.support.soak import EACH, LATEST, SECRET, Soak
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 OPERATOR = Actor(user=None, door=Door.COMMAND)
-FIRINGS, SEED = 200, 4
+FIRINGS, SEED = 1000, 4
 
 
+@pytest.mark.timeout(400)
 def test_no_firing_is_lost_or_doubled_whatever_breaks(data_folder: Path, tmp_path: Path) -> None:
     agent = agent_create(name="box", actor=OPERATOR)
     for name in (*EACH, LATEST):
