@@ -1,6 +1,7 @@
 """Many idle agents in one process: `python -m bench.crowd URL FILE`, FILE with a key on each line.
 
-Prints a JSON line when all are welcome, and one for each firing that has reached all of them.
+Prints a JSON line when all are welcome, and for each firing one when it has reached all of them, and one when the panel
+has stored the ends of all their runs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Crowd:
         self._keys = keys
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._welcome = 0
-        self._reached: Counter[int] = Counter()
+        self._reached: Counter[int] = Counter()  # by the firing's count
+        self._forgotten: Counter[int] = Counter()
 
     async def stay(self) -> None:
         await asyncio.gather(*map(self._one, self._keys))
@@ -43,19 +45,23 @@ class Crowd:
         if self._welcome == len(self._keys):
             print(json.dumps({"connected": self._welcome}), flush=True)
         beating = asyncio.create_task(_beat(socket))
+        begun: dict[int, int] = {}
         async for text in socket:
             message = json.loads(text)
             if message["type"] == "run":
-                self._hear(message["count"])
+                self._tell(self._reached, message["count"], "last")
+                begun[message["run"]] = message["count"]
                 at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
                 events = [{"at": at, "kind": "started"}, {"at": at, "kind": "ended", "state": "succeeded"}]
                 await socket.send(json.dumps({"type": "events", "run": message["run"], "first": 1, "events": events}))
+            elif message["type"] == "forget":
+                self._tell(self._forgotten, begun.pop(message["run"]), "stored")
         beating.cancel()
 
-    def _hear(self, count: int) -> None:
-        self._reached[count] += 1
-        if self._reached[count] == len(self._keys):
-            print(json.dumps({"count": count, "last": time.time()}), flush=True)
+    def _tell(self, counted: Counter[int], count: int, name: str) -> None:
+        counted[count] += 1
+        if counted[count] == len(self._keys):
+            print(json.dumps({"count": count, name: time.time()}), flush=True)
 
 
 async def _beat(socket: websockets.ClientConnection) -> None:

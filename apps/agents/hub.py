@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PACE = 0.02  # seconds between two looks: what comes after a quiet moment is handed over at once
+PAUSES = 2.0  # for so many times as long as a look took, none follows: with a thousand agents at work it takes longer
 RETRY_LEAST, RETRY_MOST = 0.2, 5.0  # seconds between attempts while the database is away
 Outgoing = dict["Line", list[str]]
 
@@ -139,9 +140,9 @@ class Hub:
             while not self._stopping.is_set() and (lines := self._by_agent()):
                 looked = time.monotonic()
                 more = self._look(lines)
-                if not more:
-                    listener.wait()
-                self._stopping.wait(max(0.0, looked + PACE - time.monotonic()))
+                waited = 0.0 if more else _waited(listener)
+                took = time.monotonic() - looked - waited
+                self._stopping.wait(max(0.0, max(PACE, PAUSES * took) - waited))
         finally:
             with self._changed:
                 self._listener = None
@@ -208,6 +209,13 @@ class Hub:
             line.loop.call_soon_threadsafe(line.shut, code)
         except RuntimeError:
             return
+
+
+def _waited(listener: Listener) -> float:
+    """Seconds until something may have changed."""
+    began = time.monotonic()
+    listener.wait()
+    return time.monotonic() - began
 
 
 def _deliver(outgoing: Outgoing) -> None:

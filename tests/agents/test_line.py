@@ -137,25 +137,6 @@ def test_revoking_closes_the_line_and_loses_the_run(web: WebServer, box: Box) ->
     assert _refused(web, key, hello()) == 4401
 
 
-@pytest.mark.parametrize(
-    ("message", "code"),
-    [
-        ("{", 4400),
-        ("[]", 4400),
-        ('{"type":"beat"}', 4400),
-        ('{"type":"hello","protocol":2}', 4400),
-        ('{"type":"hello","protocol":1,"runs":{"x":{}}}', 4400),
-        ("x" * (256 * 1024 + 1), 4400),
-        ("[" * 100_000, 4400),
-        ('{"type":"hello","protocol":1}', 4401),
-    ],
-)
-def test_what_is_not_understood_closes_the_line(
-    web: WebServer, transactional_db: None, message: str, code: int
-) -> None:
-    assert _refused(web, "dpa_wrong", message) == code
-
-
 def test_a_line_without_a_key_is_closed(web: WebServer, transactional_db: None) -> None:
     agent_make("never-enrolled", enabled=True)
     Agent.objects.update(key_digest="")

@@ -60,14 +60,15 @@ def test_a_second_poll_ends_the_first(web: WebServer, box: Box) -> None:
     _, key = box
     poller = Poller(web.url, key)
     poller.poll(hello())
-    answers: list[object] = []
-    first = threading.Thread(target=lambda: answers.append(poller.poll(wait=25)))
+    answers: list[str] = []
+    first = threading.Thread(target=lambda: answers.extend(one["type"] for one in poller.poll(wait=25)))
     first.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 15
     while first.is_alive() and time.monotonic() < deadline:  # until the first has come to wait
         poller.poll({"type": "beat", "runs": []})
         first.join(0.05)
-    assert answers == [[]]
+    assert not first.is_alive()
+    assert set(answers) <= {"beat"}
 
 
 def test_an_answer_that_is_lost_is_told_again_to_the_next_session(web: WebServer, box: Box) -> None:
@@ -96,29 +97,3 @@ def test_sessions_and_keys_are_asked_for(web: WebServer, box: Box) -> None:
     other.poll(hello())
     agent_revoke(agent=agent, actor=OPERATOR)
     assert other.post(wait=10).status_code in {401, 409}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b'{"session":"short"}',
-        b'{"session":"0123456789","messages":{}}',
-        b'{"session":"0123456789","messages":[1]}',
-        b'{"session":"0123456789","wait":"x"}',
-        b'{"session":"0123456789","wait":true}',
-        b"[" * 100_000,
-        b"\xff\xfe",
-    ],
-)
-def test_what_is_no_poll_is_refused(web: WebServer, transactional_db: None, body: bytes) -> None:
-    answer = requests.post(f"{web.url}/agent/poll", data=body, timeout=10)
-    assert answer.status_code == 400
-    assert answer.json()["error"].startswith("Not understood")
-
-
-def test_a_poll_that_is_too_long_is_refused(web: WebServer, transactional_db: None) -> None:
-    assert requests.post(f"{web.url}/agent/poll", data=b"x" * (1024 * 1024 + 1), timeout=10).status_code == 413
-    assert requests.get(f"{web.url}/agent/poll", timeout=10).status_code == 404
