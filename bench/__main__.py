@@ -22,12 +22,8 @@ LONG = {"soak"}  # many minutes: only when it is named
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "sections",
-        nargs="*",
-        metavar="section",
-        help=f"any of {', '.join(SECTIONS)}; default: all but {', '.join(LONG)}",
-    )
+    words = f"any of {', '.join(SECTIONS)}; default: all but {', '.join(LONG)}"
+    parser.add_argument("sections", nargs="*", metavar="section", help=words)
     wanted = parser.parse_args().sections or [name for name in SECTIONS if name not in LONG]
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"no section is called {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")

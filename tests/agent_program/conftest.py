@@ -19,6 +19,9 @@ import pytest
 from apps.agents.pyz import FILE_NAME, agent_pyz
 from deploypanel_agent.identity import enrol
 from tests.fakes.agent_panel import CODE, FakePanel, fake_panel
+from tests.fakes.fixtures import authority
+
+__all__ = ["authority"]
 
 OURS = ("DEPLOYPANEL_", "PROSTAGMA_")
 OLDEST = next(

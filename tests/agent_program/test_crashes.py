@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from deploypanel_agent import desk
+from deploypanel_agent.agent import Agent
+from deploypanel_agent.config import Config
+from deploypanel_agent.figures import Figures
+from deploypanel_agent.identity import enrol
 from tests.agent_program.conftest import Program, lines_of, wait_until
-from tests.fakes.agent_panel import FakePanel, FakeRun
+from tests.fakes.agent_panel import CODE, FakePanel, FakeRun
 
 SLOW = """
 steps:
@@ -157,3 +166,33 @@ def test_a_long_log_is_bounded_and_its_end_is_kept(agent: Program, panel: FakePa
     assert text.endswith("100000\nthe end\n")
     assert len(text) < 65536 + 300_000
     assert "left out" in run.text("note")
+
+
+def test_a_disk_that_is_full_for_a_while_only_delays(
+    tmp_path: Path, panel: FakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written down is not done: the run goes on from there when there is room again."""
+    state, done, real, failures = tmp_path / "state", tmp_path / "done", os.fsync, []
+
+    def full(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        if path.name == "events" and len(failures) < 3 and "step" in path.read_text():
+            failures.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(desk, "DISK_PAUSE", 0.05)
+    monkeypatch.setattr(os, "fsync", full)
+    agent = Agent(Config(state), enrol(state, panel.url, CODE), Figures())
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    try:
+        lines = f"echo one >> {done}\n      echo two >> {done}\n"
+        run = panel.fire("web", 1, f"steps:\n  - shell: |\n      {lines}")
+        assert panel.ended(run)["state"] == "succeeded"
+    finally:
+        agent.leave()
+        thread.join(10)
+    assert len(failures) == 3
+    assert lines_of(done) == ["one", "two"]
+    assert run.steps == [(0, "running"), (0, "succeeded")]

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from tests.agent_program.conftest import Program, wait_until
-from tests.fakes.agent_panel import FakePanel
+from tests.fakes.agent_panel import CODE, FakePanel, fake_panel
+from tests.fakes.fixtures import Authority
 
 HELLO = "steps:\n  - shell: echo hello\n"
 
@@ -97,3 +98,21 @@ def test_forgotten_work_is_ended(agent: Program, panel: FakePanel) -> None:
     wait_until(lambda: agent.held() == set())
     again = panel.fire("web", 2, HELLO)
     assert panel.ended(again)["state"] == "succeeded"
+
+
+def test_certificates_are_verified(program: Program, authority: Authority, tmp_path: Path) -> None:
+    bundle = tmp_path / "own.pem"
+    bundle.write_text(authority.bundle)
+    with fake_panel(authority.pair) as panel:
+        refused = program.command("enrol", panel.url, CODE)
+        assert (refused.returncode, "its certificate is not trusted" in refused.stderr) == (2, True)
+        program.env["DEPLOYPANEL_AGENT_CA"] = str(bundle)
+        assert program.command("enrol", panel.url, CODE).returncode == 0
+        program.start()
+        run = panel.fire("web", 1, HELLO)
+        assert panel.ended(run)["state"] == "succeeded"
+        program.kill()
+        del program.env["DEPLOYPANEL_AGENT_CA"]
+        program.start()
+        wait_until(lambda: "certificate" in program.log.read_text())
+        assert len(panel.hellos) == 1

@@ -12,6 +12,7 @@ import hashlib
 import http.server
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -71,7 +72,8 @@ class _Outbox:
 
 
 class FakePanel:
-    def __init__(self) -> None:
+    def __init__(self, tls: tuple[str, str] | None = None) -> None:
+        """`tls`: files of a certificate and its key."""
         self.changed = threading.Condition(threading.RLock())
         self.runs: dict[int, FakeRun] = {}
         self.hellos: list[dict[str, Any]] = []
@@ -92,7 +94,11 @@ class FakePanel:
         self.private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._number = 0
         self.server = _Server(self)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     # What a test does.
@@ -392,8 +398,8 @@ def _sha256(data: bytes) -> str:
 
 
 @contextmanager
-def fake_panel() -> Iterator[FakePanel]:
-    panel = FakePanel()
+def fake_panel(tls: tuple[str, str] | None = None) -> Iterator[FakePanel]:
+    panel = FakePanel(tls)
     try:
         yield panel
     finally:
