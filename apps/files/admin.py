@@ -103,7 +103,7 @@ class CachedFileAdmin(ModelAdmin):
 
     @admin.display(description="Size", ordering="size")
     def size_words(self, row: CachedFile) -> str:
-        return size_shown(row.size) if row.stored_as else "–"
+        return size_shown(row.size).replace(" ", "\u00a0") if row.stored_as else "–"
 
     @admin.display(description="Last used", ordering="used_at")
     def used(self, row: CachedFile) -> str:
