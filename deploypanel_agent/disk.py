@@ -34,7 +34,7 @@ def write_synced(path: Path, data: bytes, *, mode: int = 0o600, folder: bool = T
 
 
 def write_json(path: Path, data: Any, *, folder: bool = True) -> None:
-    write_synced(path, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(), folder=folder)
+    write_synced(path, json.dumps(data, separators=(",", ":")).encode(), folder=folder)
 
 
 def read_json(path: Path) -> Any:

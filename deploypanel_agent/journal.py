@@ -67,7 +67,7 @@ class Journal:
             self._write([{"e": event, "k": key, "to": to} for event, to in events])
 
     def _write(self, entries: list[dict[str, Any]]) -> None:
-        lines = [json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for entry in entries]
+        lines = [_line(entry) for entry in entries]
         os.lseek(self._handle, self._size, os.SEEK_SET)
         try:
             _write_all(self._handle, b"".join(lines))
@@ -114,6 +114,10 @@ class Journal:
             self.logged += len(event["text"])
         elif event["kind"] == "ended":
             self.ended = event
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

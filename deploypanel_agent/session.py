@@ -86,6 +86,8 @@ class Session:
             return  # a beat, or a word of a newer panel
         try:
             act(message)
+        except OSError as error:
+            raise LineLost(f"Nothing can be written down: {error}. What the panel asks for has to wait.") from None
         except (KeyError, TypeError, ValueError) as error:
             raise LineLost(f"The panel said something odd ({message.get('type')}: {error}).") from None
 

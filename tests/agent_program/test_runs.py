@@ -64,12 +64,12 @@ steps:
   - shell: echo never
     when: {not: {present: /branch}}
 """
-    payload = {"branch": "main", "tag": "v1.2", "text": "zwölf"}
+    payload = {"branch": "main", "tag": "v1.2", "text": "zwölf", "half": "\ud800"}
     run = fire(script, payload=payload)
     assert run.ended["state"] == "succeeded"
     greeting, told = run.text("out").split("\n")[:2]
     assert greeting.startswith("hello trigger")
-    assert json.loads(told) == payload
+    assert json.loads(told) == payload | {"half": "?"}
     assert run.steps == [(0, "running"), (0, "succeeded"), (1, "skipped")]
 
 
