@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "the secret of the soak, long enough"
 EACH = ("one", "two", "three")  # triggers whose every firing is a run
 LATEST = "latest"  # firings during a run make one more run
+MOST_RESTARTS = 4  # after more of them a supervisor lets half a minute pass before each
 STALL = 60.0  # seconds without any progress
 
 
@@ -100,6 +101,8 @@ class Soak:
     def _break(self, dice: random.Random) -> None:
         kinds = ("cut", "agent", "panel")
         kind = kinds[len(self.broken)] if len(self.broken) < len(kinds) else dice.choices(kinds, (6, 3, 1))[0]
+        if kind == "panel" and self.broken.get(kind, 0) >= MOST_RESTARTS:
+            kind = "cut"
         self.broken[kind] = self.broken.get(kind, 0) + 1
         if kind == "cut":
             self.relay.cut()
