@@ -86,6 +86,7 @@ class AgentPolls:
         else:
             line = self._known(poll.session, digest)
         for message in messages:
+            _check_open(line)
             line.deliver(await heed(line, message))
         return await self._taken(line, poll.wait, receive)
 
@@ -127,15 +128,20 @@ class AgentPolls:
             taking.cancel()
             gone.cancel()
         line.hear()
-        if line.code == protocol.UNKNOWN_KEY:
-            raise _Answer(401, "This key was revoked.")
-        if line.code:
-            raise _Answer(409, "Another connection of this agent is newer, or this one was given up.")
+        _check_open(line)
         return messages
 
     def _forget_old(self) -> None:
         alive = set(hub.lines())
         self._lines = {name: line for name, line in self._lines.items() if line in alive and not line.code}
+
+
+def _check_open(line: PollLine) -> None:
+    """Raises _Answer on a line that is over: nothing that comes on it counts any more."""
+    if line.code == protocol.UNKNOWN_KEY:
+        raise _Answer(401, "This key was revoked.")
+    if line.code:
+        raise _Answer(409, "Another connection of this agent is newer, or this one was given up.")
 
 
 async def _disconnected(receive: Receive) -> None:

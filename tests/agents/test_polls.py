@@ -97,3 +97,20 @@ def test_sessions_and_keys_are_asked_for(web: WebServer, box: Box) -> None:
     other.poll(hello())
     agent_revoke(agent=agent, actor=OPERATOR)
     assert other.post(wait=10).status_code in {401, 409}
+
+
+def test_a_revoked_key_tells_nothing_any_more(web: WebServer, box: Box) -> None:
+    """Its session is still known to the web process: what comes in it must not be stored."""
+    agent, key = box
+    poller = Poller(web.url, key)
+    poller.poll(hello())
+    run = order_make(agent)
+    poller.expect("run")
+    agent_revoke(agent=agent, actor=OPERATOR)
+    assert poller.post(wait=10).status_code == 401
+    for _ in range(2):
+        told = poller.post({"type": "events", "run": run.pk, "first": 1, "events": [log("forged\n"), ended()]})
+        assert told.status_code == 401
+    run.refresh_from_db()
+    assert run.state == RunState.LOST
+    assert "forged" not in log_text(run)
