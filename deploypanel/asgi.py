@@ -52,6 +52,7 @@ def build() -> Any:
     from apps.runs.routing import websocket_urlpatterns
     from apps.triggers.cache_door import CacheDoor
     from apps.triggers.desk import Desk
+    from deploypanel.body_limit import BodyLimit
     from deploypanel.origin import OriginCheck
 
     routes = URLRouter([*websocket_urlpatterns, path("<path:_>", cast(Any, no_such_socket))])
@@ -61,7 +62,8 @@ def build() -> Any:
         """Agents are programs that show a key: where they say they come from means nothing."""
         await (agent_socket if scope["path"] == AGENTS else pages)(scope, receive, send)
 
-    return ProtocolTypeRouter({"http": AgentPolls(Desk(CacheDoor(http))), "websocket": sockets, "lifespan": lifespan})
+    calls = AgentPolls(Desk(BodyLimit(CacheDoor(http))))
+    return ProtocolTypeRouter({"http": calls, "websocket": sockets, "lifespan": lifespan})
 
 
 application = build()

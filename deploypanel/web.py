@@ -12,6 +12,7 @@ import sys
 
 import uvicorn
 
+MESSAGE_MOST = 1024 * 1024  # bytes of one message on a WebSocket, which is held in memory before anybody looks at it
 GRACE = 3  # seconds for open requests at a stop; an open WebSocket would else hold it up for ever
 
 
@@ -26,6 +27,7 @@ def main(descriptor: int) -> None:
         server_header=False,
         # Packing each frame anew for each of fifty viewers costs more than a core.
         ws_per_message_deflate=False,
+        ws_max_size=MESSAGE_MOST,
         timeout_graceful_shutdown=GRACE,
         proxy_headers=settings.BEHIND_PROXY,
         forwarded_allow_ips="*" if settings.BEHIND_PROXY else "",
