@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from deploypanel_agent.errors import LineLost
 from deploypanel_agent.limits import Leaving, Limits
 from deploypanel_agent.say import say
 from deploypanel_agent.story import Story
@@ -76,13 +77,20 @@ class Desk:
     def finished(self) -> dict[str, int]:
         return self._holdings.finished()
 
-    def take(self, order: dict[str, Any]) -> Held:
-        """The run of this order; begun only if it was never here before."""
+    def take(self, order: dict[str, Any]) -> Held | None:
+        """The run of this order; begun only if it was never here before. None: it was begun by somebody else.
+
+        Raises LineLost while another run of that number has to be ended first.
+        """
         with self._lock:
-            known = self._held.get(int(order["run"]))
+            known = self._known(order)
             if known is not None:
                 return known
             was_here = self._holdings.was_here(order)
+            if order.get("stored") and not was_here:
+                # Its order was on a disk before the panel heard a word of it. It is not on this one.
+                say(f"Run {order['run']} is not taken: the panel has heard of it, and nothing of it is kept here.")
+                return None
             held = self._holdings.take(order)
             self._held[held.number] = held
             if was_here:
@@ -133,6 +141,17 @@ class Desk:
         deadline = time.monotonic() + LEAVE_TIME
         for thread in list(self._threads.values()):
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _known(self, order: dict[str, Any]) -> Held | None:
+        """The run of this order that is here already; what another run of that number has left is cleared away."""
+        number = int(order["run"])
+        known = self._held.get(number)
+        if known is None or known.is_of(order):
+            return known
+        self.drop(number)
+        if number in self._held:
+            raise LineLost(f"Run {number} has to wait: another of that number is being ended.")
+        return None
 
     def _too_late(self, order: dict[str, Any]) -> str:
         limit = float(order.get("max_age") or 0)

@@ -48,6 +48,15 @@ class Held:
     def begun(self) -> bool:
         return self.journal.has("started") is not None
 
+    def told(self) -> dict[str, Any]:
+        """What the panel is told of it first."""
+        fired_at = str(self.order.get("fired_at") or "")
+        return {"events": self.journal.count, "ended": self.ended, "fired_at": fired_at}
+
+    def is_of(self, order: dict[str, Any]) -> bool:
+        """Whether this order is its own. A panel that was restored from a backup gives out numbers a second time."""
+        return "fired_at" not in self.order or _mark(self.order) == _mark(order)
+
     @property
     def stop_by(self) -> str | None:
         """Who wants it stopped; None: nobody."""

@@ -51,7 +51,7 @@ class Session:
         """Until the process leaves: True; raises AgentError when the line is lost before."""
         helds = self._desk.all()
         self._delivery.begin(helds)
-        runs = {str(held.number): {"events": held.journal.count, "ended": held.ended} for held in helds}
+        runs = {str(held.number): held.told() for held in helds}
         hello = {"type": "hello", "protocol": PROTOCOL, **machine(), "runs": runs, "finished": self._desk.finished()}
         self._line.open(hello, lambda messages: self._inbox.put((self._line, messages)))
         try:
@@ -101,7 +101,8 @@ class Session:
 
     def _on_run(self, message: Message) -> None:
         held = self._desk.take({name: value for name, value in message.items() if name not in ("type", "again")})
-        self._delivery.add(held)
+        if held is not None:
+            self._delivery.add(held)
 
     def _on_stop(self, message: Message) -> None:
         self._delivery.add(self._desk.stop(int(message["run"]), str(message.get("by") or "")))

@@ -40,6 +40,7 @@ class Held:
 
     events: int
     ended: bool
+    fired_at: str = ""  # as the panel told it: a panel that was restored may have given the number to another run
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,11 @@ def _hello(data: dict[str, Any]) -> Hello:
 def _held(data: Any) -> Held:
     if not isinstance(data, dict):
         raise BadMessage("a run of hello's is no object")
-    return Held(events=_number(data.get("events", 0), "a run's events"), ended=bool(data.get("ended")))
+    return Held(
+        events=_number(data.get("events", 0), "a run's events"),
+        ended=bool(data.get("ended")),
+        fired_at=_text(data.get("fired_at"), 40),
+    )
 
 
 def _events(data: dict[str, Any]) -> Events:

@@ -132,6 +132,36 @@ def test_a_run_that_was_dropped_is_never_run_again(agent: Program, panel: FakePa
     assert lines_of(done) == ALL
 
 
+def test_what_began_on_another_machine_with_this_key_is_not_begun(
+    agent: Program, panel: FakePanel, tmp_path: Path
+) -> None:
+    """A copied disk, or one that was lost: the panel has heard of the run, and nothing of it is here."""
+    done, script = _slow(tmp_path, 0)
+    panel.fire("web", 1, script).events.append({"kind": "started"})
+    other = panel.fire("api", 1, "steps: [{shell: 'true'}]")
+    agent.start()
+    assert panel.ended(other)["state"] == "succeeded"
+    wait_until(lambda: "Run 1 is not taken" in agent.log.read_text())
+    assert lines_of(done) == []
+    assert "1" not in agent.held()
+
+
+def test_a_number_that_a_restored_panel_gives_out_again_is_another_run(
+    agent: Program, panel: FakePanel, tmp_path: Path
+) -> None:
+    done, script = _slow(tmp_path, 60)
+    agent.start()
+    old = panel.fire("web", 5, script)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    panel._number = 0
+    panel.runs.clear()
+    panel.drop_lines()
+    new = panel.fire("web", 4, "steps: [{shell: echo new}]")
+    assert panel.ended(new)["state"] == "succeeded"
+    assert (new.text("out"), old.ended) == ("new\n", None)
+    assert lines_of(done) == ["one", "two"]  # of the old one nothing more was done
+
+
 def test_a_stop_is_kept_over_a_crash(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
     done, script = _slow(tmp_path, 60)
     agent.start()

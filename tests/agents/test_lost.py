@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.agents.models import Agent
 from apps.agents.protocol import Events, understood
 from apps.agents.services.hand_over import orders_begin
 from apps.agents.services.report import Report, Stored, reports_store
@@ -14,8 +15,9 @@ from apps.runs.models import Run
 from apps.runs.services import runs_reap
 from apps.runs.services.reap import Watch
 from apps.runs.states import RunState
-from tests.agents.client import ended, event, log
+from tests.agents.client import connected, ended, event, log
 from tests.agents.conftest import agent_make, order_make
+from tests.live.server import WebServer
 from tests.support.runner import log_text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -80,3 +82,22 @@ def test_many_reports_in_one_transaction_each_keep_their_own() -> None:
     )
     assert [log_text(run, stream="out") for run in runs] == [f"{number}\n" for number in range(5)]
     assert set(Run.objects.values_list("state", flat=True)) == {RunState.SUCCEEDED}
+
+
+def test_a_number_given_out_again_after_a_restore_is_another_run(web: WebServer, box: tuple[Agent, str]) -> None:
+    """What the agent holds under it is no part of the new run, and is dropped."""
+    agent, key = box
+    run = order_make(agent)
+    held = {"events": 7, "ended": True, "fired_at": "2025-01-01T00:00:00+00:00"}
+    with connected(web.url, key, {run.pk: held}) as client:
+        client.expect("forget", run=run.pk)
+        assert [one["type"] for one in client.seen] == ["welcome", "forget"]
+        given = client.expect("run", run=run.pk)
+        assert (given["again"], given["stored"]) == (False, 0)
+        client.events(run.pk, 1, event("started"), log("new\n"))
+        client.expect("ack", events=2)
+    held = {"events": 2, "ended": False, "fired_at": given["fired_at"]}
+    with connected(web.url, key, {run.pk: held}) as client:
+        client.expect("ack", run=run.pk, events=2)
+        given = client.expect("run", run=run.pk)
+        assert (given["again"], given["stored"]) == (True, 2)

@@ -17,7 +17,7 @@ from apps.runs.states import ALIVE, ENDED, RunState
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping
 
-    from apps.agents.protocol import Hello
+    from apps.agents.protocol import Held, Hello
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +77,22 @@ def _arrival(agent: Agent, hello: Hello) -> Arrival:
     known = {order.run_id: order for order in orders}
     messages: list[str] = [protocol.welcome(agent.name)]
     lingering: dict[int, Hashable] = {}
+    own = {run_id: order for run_id, order in known.items() if _is_same(order, hello.runs[run_id])}
     for run_id, held in hello.runs.items():
-        order = known.get(run_id)
+        order = own.get(run_id)
         if order is not None:
             messages.append(protocol.line("ack", run=run_id, events=order.events))
         if order is None or _is_over(order.run):
             messages.append(protocol.line("forget", run=run_id))
         elif order.run.state == RunState.LOST and not held.ended:
             lingering[run_id] = series(order.subject_id, order.name)
-    runs_beat(beats={agent.pk: [run for run, held in hello.runs.items() if not held.ended]})
+    runs_beat(beats={agent.pk: [run for run in own if not hello.runs[run].ended]})
     return Arrival(agent=agent.pk, name=agent.name, messages=messages, lingering=lingering)
+
+
+def _is_same(order: Order, held: Held) -> bool:
+    """Whether the agent means this run: a panel that was restored from a backup gives out numbers a second time."""
+    return not held.fired_at or held.fired_at == order.fired_at.isoformat()
 
 
 def _is_over(run: Run) -> bool:

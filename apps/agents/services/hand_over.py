@@ -87,6 +87,7 @@ def _message(order: Order, *, again: bool) -> str:
         "time_limit": order.run.time_limit,
         "silence_limit": order.run.silence_limit,
         "again": again,
+        "stored": order.events,
     }
     return protocol.line("run", **values)
 
