@@ -158,7 +158,7 @@ class Hub:
             self._check(lines)
         now = timezone.now()
         plans: dict[Line, Plan] = {}
-        orders = sorted(orders_open(self.prefix), key=lambda order: (order.agent, order.run))
+        orders = orders_open(self.prefix, now)
         opens = {agent: list(own) for agent, own in groupby(orders, key=lambda order: order.agent)}
         for agent, line in lines.items():
             own = opens.get(agent, [])
