@@ -18,7 +18,7 @@ from apps.runs.page_acts import guarded, override_of
 from apps.runs.selectors import runs_visible
 from apps.runs.states import ENDED
 from apps.triggers.models import Firing, Trigger
-from apps.triggers.page_reads import FiringLine, firing_lines, situation_read
+from apps.triggers.page_reads import HIDDEN, FiringLine, firing_lines, payload_seen, situation_read
 from apps.triggers.page_views import control_url, trigger_or_404
 from apps.triggers.page_words import payload_text
 from apps.triggers.services.release import firing_cancel, firing_release
@@ -44,7 +44,7 @@ def page(request: HttpRequest, pk: int) -> TemplateResponse:
         **admin.site.each_context(request),
         **_context(request, firing),
         "title": f"Firing {firing}",
-        "payload": payload_text(firing.payload),
+        "payload": payload_text(firing.payload) if payload_seen(firing, _user(request)) else f"({HIDDEN})",
         "ended_run": ended if ended is not None and runs_visible(_user(request)).filter(pk=ended.pk).exists() else None,
     }
     return TemplateResponse(request, "triggers/firing.html", context)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.access import gate
 from apps.access.levels import Level
+from apps.access.models import Subject
 from apps.access.permissions import subjects_visible
 from apps.access.selectors import freezes_on
 from apps.agents.models import Order
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from apps.access.actor import Actor
-    from apps.access.models import Subject
     from apps.agents.models import Agent
 
 FIRINGS_PAGE = 15
@@ -230,6 +230,18 @@ def firing_lines(firings: Iterable[Firing], person: User) -> list[FiringLine]:
         )
         for row in rows
     ]
+
+
+def payload_seen(firing: Firing, person: User) -> bool:
+    """Whether this person may read the payload: that of a push or of a run's end tells of something else."""
+    telling = {Firing.Source.PUSH: "repository", Firing.Source.RUN: "of"}.get(Firing.Source(firing.source))
+    if telling is None or person.is_superuser:
+        return True
+    if firing.ended_run is not None:
+        return _Sight(person)(firing.ended_run.subject_id)
+    path = firing.payload.get(telling) if isinstance(firing.payload, dict) else None
+    named = set(Subject.objects.filter(path=path).values_list("pk", flat=True)) if isinstance(path, str) else set()
+    return bool(named) and all(map(_Sight(person), named))
 
 
 def effects_read(firings: Iterable[int]) -> QuerySet[Effect]:

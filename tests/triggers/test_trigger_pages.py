@@ -131,6 +131,31 @@ def test_what_cannot_be_seen_is_not_named(as_level: Callable[[Level], Client], w
     assert "zebrafish/prod" in client.get(address(web, "control/")).content.decode()
 
 
+def test_a_payload_tells_only_of_what_can_be_seen(
+    as_level: Callable[[Level], Client], web: Trigger, teammate: User
+) -> None:
+    """That of a push names the repository, its branches and people; that of a run's end the run and its summary."""
+    repository = repository_make("zebrafish")
+    prod = environment_make(repository, "prod")
+    run = deployment_make(prod, 1).run
+    told = {"of": "zebrafish/prod", "summary": "shop-1 is full", "by": "ada"}
+    firings = [
+        rows.firing_make(web, source="push", payload={"repository": "zebrafish", "ref": "refs/heads/takeover"}),
+        rows.firing_make(web, source="run", payload=told, ended_run=run),
+        rows.firing_make(web, source="run", payload=told),  # its run was pruned
+        rows.firing_make(web, source="run", payload=[]),
+    ]
+    client = as_level(Level.CONFIGURE)
+    for firing in firings:
+        text = client.get(f"/admin/triggers/firing/{firing.pk}/change/").content.decode()
+        assert "you may not see" in text
+        assert not any(word in text for word in ("zebrafish", "takeover", "is full", "ada"))
+    grant(teammate, repository, Level.VIEW)
+    grant(teammate, prod, Level.VIEW)
+    for firing, word in zip(firings[:3], ("takeover", "is full", "is full"), strict=True):
+        assert word in client.get(f"/admin/triggers/firing/{firing.pk}/change/").content.decode()
+
+
 # --- firing ---------------------------------------------------------------------------------
 
 
