@@ -242,6 +242,21 @@ def test_a_deployment_waits_for_somebody_elses_run(deploys: Trigger, staging: En
     assert effect.run.deployment.ref == "v1"
 
 
+def test_one_that_was_merged_while_a_worker_looked_at_it_stays_merged(
+    deploys: Trigger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trigger.objects.update(concurrency="latest")
+    first = fire(deploys)
+
+    def slowly(_: int) -> Run:
+        fire(deploys)  # whose transaction ends before the worker writes down that the first one waits
+        return Run(pk=7)
+
+    monkeypatch.setattr("apps.triggers.services.advance.run_active_on", slowly)
+    advance(first)
+    assert states(deploys) == ["merged", "pending"]
+
+
 @pytest.mark.parametrize(
     ("payload", "text"),
     [

@@ -132,4 +132,6 @@ def _start(effect: Effect, action: Action) -> bool:
 
 
 def _told(effect: Effect, state: Effect.State, text: str) -> None:
-    Effect.objects.filter(pk=effect.pk).update(state=state, text=text[:500], tried_at=timezone.now())
+    """What became of it here; one that was merged into a later firing meanwhile stays so."""
+    mine = Effect.objects.filter(pk=effect.pk, state__in=[State.PENDING, State.STARTED], run=None)
+    mine.update(state=state, text=text[:500], tried_at=timezone.now())
