@@ -15,7 +15,7 @@ from apps.triggers.services import polls_start_due
 from apps.triggers.services.advance import effects_start_due
 from apps.triggers.services.pushed import firings_check_due
 from apps.triggers.services.release import firings_release_due
-from apps.triggers.services.schedule import triggers_fire_due
+from apps.triggers.services.schedule import schedules_check, triggers_fire_due
 from apps.triggers.tallies import tallies_fold
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ CHORES = (
     Chore(name="statuses_start_due", every=5, work=statuses_start_due),
     Chore(name="checks_start_due", every=1, work=checks_start_due),
     Chore(name="triggers_fire_due", every=1, work=triggers_fire_due),
+    Chore(name="schedules_check", every=60, work=schedules_check),
     Chore(name="firings_release_due", every=1, work=firings_release_due),
     Chore(name="firings_check_due", every=1, work=firings_check_due),
     Chore(name="effects_start_due", every=5, work=effects_start_due),

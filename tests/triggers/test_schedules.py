@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.access.errors import InputError
 from apps.triggers.models import Firing, Trigger
 from apps.triggers.schedules import schedule_checked, schedule_next
-from apps.triggers.services.schedule import triggers_fire_due
+from apps.triggers.services.schedule import schedules_check, triggers_fire_due
 from tests.triggers.firing import trigger_with
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -92,6 +92,16 @@ class TestClock:
         triggers_fire_due(due)
         hourly.refresh_from_db()
         assert (hourly.count, hourly.next_at) == (1, NOON + timedelta(hours=2))
+
+    def test_a_clock_that_was_wrong_for_a_while_keeps_nothing_from_firing(self, hourly: Trigger) -> None:
+        """It ran a year ahead, and was set right."""
+        wrong = NOON + timedelta(days=365)
+        triggers_fire_due(NOON)
+        assert triggers_fire_due(wrong) == 1
+        assert schedules_check(NOON + timedelta(minutes=1)) == 1
+        assert schedules_check(NOON + timedelta(minutes=2)) == 0
+        assert triggers_fire_due(NOON + timedelta(minutes=59)) == 0
+        assert triggers_fire_due(NOON + timedelta(minutes=61)) == 1
 
     def test_a_changed_schedule_counts_from_now_on(self, hourly: Trigger) -> None:
         Trigger.objects.update(schedule="30 * * * *")

@@ -29,6 +29,18 @@ def triggers_fire_due(now: datetime) -> int:
     return sum(_fire(trigger, now) for trigger in due.order_by("next_at")[:AT_ONCE])
 
 
+def schedules_check(now: datetime) -> int:
+    """Reckon anew what is due later than it should be, because the panel's clock was wrong or its time zone was another
+    when that was reckoned; how many. Called by the clock."""
+    count = 0
+    for trigger in Trigger.objects.filter(next_at__gt=now, scheduled=F("schedule")):
+        due = _next(trigger, now)
+        if due is not None and trigger.next_at is not None and due < trigger.next_at:
+            rows = Trigger.objects.filter(pk=trigger.pk, next_at=trigger.next_at, scheduled=trigger.schedule)
+            count += rows.update(next_at=due)
+    return count
+
+
 def _reckon(now: datetime) -> None:
     """Schedules that are new or were changed: from when on they count."""
     for trigger in Trigger.objects.exclude(schedule=F("scheduled"))[:AT_ONCE]:
