@@ -72,6 +72,13 @@ class Held:
         payload = json.dumps(self.order.get("payload"), ensure_ascii=False)
         write_synced(self.folder / "payload.json", payload.encode("utf-8", "replace"))
 
+    def begun_at(self) -> float | None:
+        """Seconds since 1970, by this machine's clock, when it was about to begin; None: it was not yet."""
+        try:
+            return (self.folder / "payload.json").stat().st_mtime
+        except OSError:
+            return None
+
     def fixed_script(self) -> str:
         return (self.folder / "script.yaml").read_text(encoding="utf-8")
 

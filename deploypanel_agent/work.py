@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deploypanel_agent.build_script import Download, Script, ScriptError, Shell, Step, script_read
-from deploypanel_agent.clock import seconds_of
 from deploypanel_agent.condition import condition_holds
 from deploypanel_agent.errors import AgentError
 from deploypanel_agent.limits import Cut, Limits
@@ -200,8 +199,7 @@ class DownloadLimits(Limits):
 
 def limits_for(held: Held, *, leaving: Any, now: float) -> Limits:
     """The limits of a run, less the time that earlier processes have spent on it."""
-    begun = held.journal.has("started")
-    since = seconds_of(str(begun["at"])) if begun else None
+    since = held.begun_at() if held.begun else None  # by this machine's clock, as `now`; the journal has the panel's
     return Limits(
         time_limit=float(held.order.get("time_limit") or 0),
         silence_limit=float(held.order.get("silence_limit") or 0),

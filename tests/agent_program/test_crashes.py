@@ -49,6 +49,22 @@ def test_a_command_goes_on_while_the_agent_is_dead(agent: Program, panel: FakePa
     assert [event["kind"] for event in run.events].count("started") == 1
 
 
+@pytest.mark.parametrize("offset", [-7200.0, 7200.0])
+def test_a_wrong_clock_uses_up_no_time_of_a_run(
+    agent: Program, panel: FakePanel, tmp_path: Path, offset: float
+) -> None:
+    """The journal has the panel's time; an agent that comes back does not know yet how far its own is off."""
+    done, script = _slow(tmp_path, 0.7)
+    panel.time_offset = offset
+    agent.start()
+    run = panel.fire("web", 1, script, max_age=0)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    agent.kill()
+    agent.start()
+    assert panel.ended(run)["state"] == "succeeded"
+    assert lines_of(done) == ALL
+
+
 def test_a_command_that_ended_meanwhile_is_not_run_again(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
     done, script = _slow(tmp_path, 0.3)
     agent.start()
