@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import Q
 from django.forms import BaseInlineFormSet
+from django.utils.functional import cached_property
 
 from apps.access.admin_site import StackedInline
 from apps.access.asked import number_of
@@ -108,13 +109,19 @@ class ActionFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # generic onl
     def _construct_form(self, i: int, **kwargs: Any) -> Any:
         form = super()._construct_form(i, **kwargs)  # type: ignore[misc]  # the stubs leave it out
         form.person, form.act_as = self.person, self._act_as()
+        form.let_loose = self._present is not None and form.act_as is None
         return form
+
+    @cached_property
+    def _present(self) -> User | None:
+        """Whom the database names: the instance has what the form says by now."""
+        row = Trigger.objects.filter(pk=self.instance.pk).select_related("act_as").first() if self.is_bound else None
+        return row.act_as if row is not None else None
 
     def _act_as(self) -> User | None:
         chosen = number_of(str(self.data.get("act_as", ""))) if self.is_bound else None
-        present: User | None = self.instance.act_as
-        if chosen is None or (present is not None and present.pk == chosen):
-            return present
+        if chosen is None or (self._present is not None and self._present.pk == chosen):
+            return None if chosen is None else self._present
         return User.objects.filter(pk=chosen).first()
 
 

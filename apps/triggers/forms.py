@@ -149,10 +149,14 @@ class EndSourceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only 
 
 
 class ActionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
-    """One action. `person` edits it; the trigger is as it is about to be saved."""
+    """One action. `person` edits it; the trigger is as it is about to be saved.
+
+    `let_loose`: it acted as somebody, and would from now on act as the panel.
+    """
 
     person: User | None = None
     act_as: User | None = None
+    let_loose = False
 
     class Meta:
         model = Action
@@ -175,7 +179,7 @@ class ActionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in 
         for name in ("environment", "node", "commit_from", "script", "hosts", "cluster"):
             if name not in USES[kind] and name not in self.errors:  # left over from another kind
                 cleaned[name] = {"environment": None, "node": None, "cluster": None, "hosts": []}.get(name, "")
-        if not self.errors and self.has_changed() and self.person is not None:
+        if not self.errors and (self.has_changed() or self.let_loose) and self.person is not None:
             self._allowed(cleaned)
         return cleaned
 

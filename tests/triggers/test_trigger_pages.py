@@ -410,6 +410,24 @@ def test_nobody_gains_rights_by_a_trigger(
     assert not Action.objects.exists()
 
 
+@pytest.mark.database
+def test_who_lacks_the_right_does_not_hand_an_action_to_the_panel(
+    as_level: Callable[[Level], Client], web: Trigger, outsider: User
+) -> None:
+    """Without “act as” the panel itself deploys, which may: also where the person named until now may not any more."""
+    prod = environment_make(repository_make(), "prod")
+    Trigger.objects.update(act_as=outsider)
+    action = Action.objects.create(trigger=web, kind="deploy", environment=prod)
+    kept = {"kind": "deploy", "environment": str(prod.pk), "id": str(action.pk), "trigger": str(web.pk)}
+    more = {"actions-INITIAL_FORMS": "1"}
+    client = as_level(Level.CONFIGURE)
+    answer = client.post(address(web, "change/"), form_of(web, kept) | more)
+    assert "You lack the right" in answer.content.decode()
+    web.refresh_from_db()
+    assert web.act_as == outsider
+    assert client.post(address(web, "change/"), form_of(web, kept, act_as=str(outsider.pk)) | more).status_code == 302
+
+
 def test_configurer_keeps_what_others_chose(as_level: Callable[[Level], Client], web: Trigger) -> None:
     """Saving a form changes nothing of what its reader may not choose."""
     agent, prod = rows.agent_make(), environment_make(repository_make(), "prod")
