@@ -11,6 +11,7 @@ import enum
 import getpass
 import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,13 @@ from apps.access.errors import Conflict, InputError, PanelError, Refused
 from apps.access.selectors import user_named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.core.management.base import CommandParser
+
+
+# All but line ends, tabulators, and the sequences of colours.
+_CONTROL = re.compile(r"(?!\x1b\[[0-9;]*m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Exit(enum.IntEnum):
@@ -70,6 +77,8 @@ class PanelCommand(BaseCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
+        for stream in (self.stdout, self.stderr):
+            stream.style_func = _harmless(stream.style_func)  # only where it is a terminal
         try:
             status = self.work(**options) or Exit.DONE
         except PanelError as error:
@@ -94,6 +103,11 @@ class PanelCommand(BaseCommand):
 
     def print_json(self, data: Any) -> None:
         self.stdout.write(json.dumps(data, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
+
+
+def _harmless(style: Callable[[str], str]) -> Callable[[str], str]:
+    """Names, logs and what agents tell come from outside: a terminal does what control characters in them say."""
+    return lambda text: style(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def _login() -> str:

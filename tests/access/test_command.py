@@ -105,3 +105,22 @@ def test_bad_usage() -> None:
     with pytest.raises(SystemExit) as end:
         command_that(lambda *_: None).run_from_argv(["manage.py", "it", "--nonsense"])
     assert end.value.code == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_told_nothing_by_what_comes_from_outside() -> None:
+    """A trigger's name, an agent's version or a line of a log could clear the screen or answer for the reader."""
+    named = "a\x1b[2J\x1b]0;title\x07b\x9b5n\rc"
+    for out, told in ((Terminal(), "a�[2J�]0;title�b�5n�c"), (io.StringIO(), named)):
+        command = command_that(lambda this, _: this.stdout.write(f"\x1b[31mred\x1b[0m\t{named}\nnext"))
+        call_command(command, stdout=out, stderr=io.StringIO())
+        assert out.getvalue() == f"\x1b[31mred\x1b[0m\t{told}\nnext\n"
+    err = Terminal()
+    with pytest.raises(SystemExit):
+        call_command(command_that(lambda *_: InputError(f"no trigger is called {named}")), stderr=err)
+    assert "\x1b[2J" not in err.getvalue()
+    assert "title" in err.getvalue()
