@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from apps.agents.models import Order
     from apps.agents.protocol import Event, Events
 
+STEPS_MOST = 500  # of one run; an agent's scripts have far fewer
+
 
 @dataclass
 class RunBook:
@@ -85,6 +87,8 @@ class RunBook:
 
     def _step(self, event: Event) -> None:
         step = self.steps.get(event.stage)
+        if step is None and len(self.steps) >= STEPS_MOST:
+            return
         if step is None:
             step = self.steps[event.stage] = Step(run_id=self.run.pk, host=self.host[:80], stage=event.stage)
         at = self.moment(event.at)

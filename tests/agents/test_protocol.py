@@ -97,6 +97,16 @@ def test_what_still_runs_at_the_end_has_ended_with_it() -> None:
     assert "too late" not in "".join(chunk.text for chunk in book.chunks)
 
 
+def test_an_agent_cannot_fill_the_database_with_steps() -> None:
+    book = book_make()
+    for first in (1, 1001):
+        steps = [event("step", stage=f"{number} shell", state="running") for number in range(first, first + 1000)]
+        book.take(told(*steps, first=first))
+    assert (len(book.steps), len(book.changed), book.order.events) == (500, 500, 2000)
+    book.take(told(event("step", stage="7 shell", state="succeeded"), first=2001))
+    assert book.steps["7 shell"].state == "succeeded"
+
+
 def test_a_gap_is_not_stored() -> None:
     book = book_make()
     book.take(told(log("2\n"), first=2))
