@@ -201,6 +201,27 @@ def test_the_rate_limit_counts_what_was_received_in_its_seconds() -> None:
     assert fire(trigger).count == 3
 
 
+def test_programs_that_call_again_and_again_do_not_fill_the_trail(teammate: User) -> None:
+    """Its rows are never deleted: the same refusal of the same caller stands there once a minute."""
+    trigger = trigger_with(enabled=False)
+    grant(teammate, trigger, Level.VIEW)
+    person = Actor(user=teammate, door=Door.API, address="192.0.2.1")
+    elsewhere = Actor(user=None, door=Door.API, by_secret=True, address="192.0.2.2")
+    for actor in (SECRET, person, elsewhere):
+        for _ in range(5):
+            with pytest.raises(Refused):
+                fire(trigger, actor=actor)
+    assert AuditEntry.objects.filter(allowed=False).count() == 3
+    freeze(trigger)
+    with pytest.raises(Refused, match="Frozen"):
+        fire(trigger)
+    assert AuditEntry.objects.filter(allowed=False).count() == 4  # for another reason
+    for _ in range(2):  # what people do with their hands is all told
+        with pytest.raises(Refused):
+            fire(trigger, actor=Actor(user=teammate, door=Door.ADMIN))
+    assert AuditEntry.objects.filter(allowed=False).count() == 6
+
+
 def test_a_rate_limit_of_none_refuses_all() -> None:
     with pytest.raises(RateLimited):
         fire(trigger_with(rate_limit=0))

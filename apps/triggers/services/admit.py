@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
 
 from apps.access import audit, gate
 from apps.access.actor import Actor, Door
 from apps.access.decision import RuleResult
+from apps.access.errors import Refused
+from apps.access.models import AuditEntry
 from apps.triggers.models import Firing, Trigger, WhenClosed
 
 if TYPE_CHECKING:
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
     from apps.access.decision import Decision
 
 DEEPEST = 8  # firings by ends of runs of firings by ends of runs …
+TOLD_EVERY = timedelta(minutes=1)  # the same refusal of the same caller stands in the trail once in that time
+TOLD_LOOKED = 20
 MOST_HELD = 1000  # firings of one trigger that wait for its window
 
 
@@ -46,6 +53,11 @@ def firing_admitted(
             return decision, decision.opens_at
         full = f"{held} firings wait for the window already."
         rules.append(RuleResult(name="held", allowed=False, reason=full))
+        decision = gate.decide(
+            actor=actor, act=gate.Act.ACT, subject=trigger, at=decision.at, extra=rules, override=override
+        )
+    if refusal_is_told(trigger, actor, decision.reasons):
+        raise Refused(decision)
     gate.require(
         actor=actor,
         act=gate.Act.ACT,
@@ -57,6 +69,16 @@ def firing_admitted(
         detail=detail,
     )
     raise AssertionError("The gate changed its mind about one moment.")
+
+
+def refusal_is_told(trigger: Trigger, actor: Actor, reasons: Sequence[str]) -> bool:
+    """Whether the trail has just that refusal already: programs that call again and again must not fill it."""
+    if actor.door is not Door.API:
+        return False
+    since = timezone.now() - TOLD_EVERY
+    same = AuditEntry.objects.filter(subject_id=trigger.pk, action="fire", allowed=False, at__gt=since)
+    told = same.filter(actor=actor.name[:150], address=actor.address[:64]).values_list("reasons", flat=True)
+    return list(reasons) in told[:TOLD_LOOKED]
 
 
 def firing_told(*, firing: Firing, actor: Actor, decision: Decision, detail: dict[str, Any] | None = None) -> None:

@@ -15,7 +15,7 @@ from apps.runs.knock import knock
 from apps.triggers.errors import RateLimited
 from apps.triggers.models import Firing
 from apps.triggers.payload import digest_of, payload_checked
-from apps.triggers.services.admit import firing_admitted, firing_told
+from apps.triggers.services.admit import firing_admitted, firing_told, refusal_is_told
 from apps.triggers.services.begin import firing_begin, rate_checked, trigger_counted, trigger_held
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _earlier(trigger: Trigger, actor: Actor, key: str, digest: str) -> Firing | 
         return None
     decision = gate.decide(actor=actor, act=gate.Act.STOP, subject=trigger)
     if not decision.allowed:
-        audit.record(actor=actor, action="fire", subject=trigger, allowed=False, reasons=decision.reasons)
+        if not refusal_is_told(trigger, actor, decision.reasons):
+            audit.record(actor=actor, action="fire", subject=trigger, allowed=False, reasons=decision.reasons)
         raise Refused(decision)
     if found.request_digest != digest:
         raise Conflict("This Idempotency-Key came with another request before: use a new one.")
