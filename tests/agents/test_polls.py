@@ -12,7 +12,7 @@ from apps.agents.models import Agent
 from apps.agents.services import agent_revoke
 from apps.runs.states import RunState
 from tests.agents.client import Poller, connected, ended, event, hello, log
-from tests.agents.conftest import order_make
+from tests.agents.conftest import agent_make, order_make
 from tests.live.server import WebServer
 from tests.support.runner import OPERATOR, log_text
 
@@ -113,4 +113,20 @@ def test_a_revoked_key_tells_nothing_any_more(web: WebServer, box: Box) -> None:
         assert told.status_code == 401
     run.refresh_from_db()
     assert run.state == RunState.LOST
+    assert "forged" not in log_text(run)
+
+
+def test_no_agent_tells_of_anothers_run(web: WebServer, box: Box) -> None:
+    owner, owners_key = box
+    _, key = agent_make("stranger")
+    run = order_make(owner)
+    assert Poller(web.url, owners_key).expect("run", hello())["run"] == run.pk
+    run.refresh_from_db()
+    beaten = run.heartbeat_at
+    poller = Poller(web.url, key)
+    forged = {"type": "events", "run": run.pk, "first": 1, "events": [log("forged\n"), ended()]}
+    told = poller.poll(hello({run.pk: {"events": 2, "ended": False}}), {"type": "beat", "runs": [run.pk]}, forged)
+    assert {one["type"] for one in told if one.get("run") == run.pk} == {"ack", "forget"}
+    run.refresh_from_db()
+    assert (run.state, run.heartbeat_at) == (RunState.RUNNING, beaten)
     assert "forged" not in log_text(run)
