@@ -17,7 +17,7 @@ from apps.access.levels import Level
 from apps.access.permissions import subjects_visible
 from apps.agents.models import Agent
 from apps.runs.wording import age, badge, state_badge
-from apps.triggers import page_acts, page_views
+from apps.triggers import deleting, page_acts, page_views
 from apps.triggers.admin_inlines import ActionInline, EndSourceInline, PushSourceInline
 from apps.triggers.forms import TriggerForm
 from apps.triggers.models import Effect, Firing, Trigger
@@ -158,6 +158,13 @@ class TriggerAdmin(ScopedModelAdmin):
             return ""
         address = reverse("admin:triggers_trigger_change", args=[row.pk])
         return format_html('<a class="dp-link" href="{}">Configure</a>', address)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Its firings go with it, which nobody may delete one by one; while something waits or works it stays."""
+        triggers = list(objs)
+        counts = {str(self.opts.verbose_name_plural): len(triggers)}
+        missing = {str(one) for one in triggers if not self.has_delete_permission(request, one)}
+        return deleting.goes_with(triggers), counts, missing, deleting.keeps(triggers)
 
     # --- pages of their own -----------------------------------------------------------------
 

@@ -15,10 +15,12 @@ from django.utils import timezone
 from apps.access.levels import Level
 from apps.access.models import AuditEntry, BusinessHours
 from apps.environments.models import Environment
+from apps.runs.services import run_move
 from apps.runs.states import RunState
 from apps.triggers.models import Action, Firing, Trigger
 from apps.triggers.services.secrets import secret_opens
 from tests.support.cast import grant
+from tests.triggers import firing as by_hand
 from tests.triggers import rows
 from tests.ui.rows import deployment_make, environment_make, fleet_make, repository_make
 
@@ -483,3 +485,24 @@ def test_hostile_words_are_escaped(boss: Client) -> None:
         assert nasty not in boss.get(page).content.decode()
     regions = boss.get(address(trigger, "live/")).json()
     assert not any(nasty in html for html in regions.values())
+
+
+def test_a_trigger_is_deleted_with_its_firings_but_not_while_something_is_to_be_done(
+    boss: Client, web: Trigger
+) -> None:
+    page = f"/admin/triggers/trigger/{web.pk}/delete/"
+    firing = by_hand.fire(by_hand.trigger_with("web1", name="api"), payload=1)
+    run = firing.effects.get().run
+    assert run is not None
+    busy = f"/admin/triggers/trigger/{firing.trigger_id}/delete/"
+    assert f"run #{run.pk}, which is not finished" in boss.get(busy).content.decode()
+    boss.post(busy, {"post": "yes"})
+    assert Trigger.objects.count() == 2
+    run_move(run_id=run.pk, to=RunState.STOPPED)
+    assert boss.post(busy, {"post": "yes"}).status_code == 302
+    by_hand.fire(web)
+    assert "with 1 firing" in boss.get(page).content.decode()
+    assert boss.post(page, {"post": "yes"}).status_code == 302
+    assert not Firing.objects.exists()
+    run.refresh_from_db()
+    assert (run.subject, run.subject_path) == (None, "api")
