@@ -17,6 +17,7 @@ from apps.repos.models import Repository
 from apps.repos.services import repository_fetch
 from apps.runs.models import Cause, Run
 from apps.runs.services import run_settle
+from apps.runs.services.reap import Watch
 from apps.runs.states import RunState
 from apps.triggers import services, tasks
 from apps.triggers.models import Action, EndSource, Firing, PushSource, Trigger
@@ -171,10 +172,27 @@ class TestPaths:
     def test_a_commit_that_never_comes_is_given_up(self, till: Repository) -> None:
         listens(trigger_with(), till, paths=["web/**"])
         pushed(till)
-        Firing.objects.update(received_at=timezone.now() - timedelta(minutes=16))
+        now, watch = timezone.now(), Watch()
         Repository.objects.update(fetched_at=None, fetch_error="no route to host")
-        firing = self.checked(timedelta(minutes=1))
+        for seconds in range(0, 15 * 60, 4):
+            firings_check_due(now + timedelta(seconds=seconds), watch)
+        firing = Firing.objects.get()
+        assert firing.state == "checking"
+        for seconds in range(15 * 60, 16 * 60, 4):
+            firings_check_due(now + timedelta(seconds=seconds), watch)
+        firing.refresh_from_db()
         assert (firing.state, firing.text) == ("refused", "Which files changed could not be seen: no route to host")
+
+    def test_while_the_panel_was_away_no_commit_is_given_up(self, repo: GitRepo, till: Repository) -> None:
+        listens(trigger_with(), till, paths=["web/**"])
+        first = repo.shas[-1]
+        second = repo.commit({"web/a.js": "2\n"})
+        pushed(till, before=first, after=second)
+        Firing.objects.update(received_at=timezone.now() - timedelta(hours=3))
+        Repository.objects.update(fetched_at=timezone.now() - timedelta(hours=4))
+        assert self.checked().state == "checking"
+        repository_fetch(repository=till)
+        assert self.checked(timedelta(minutes=1)).state == "fired"
 
     def test_a_commit_that_is_not_there_any_more_is_ignored(self, till: Repository) -> None:
         listens(trigger_with(), till, paths=["web/**"])

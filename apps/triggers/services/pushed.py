@@ -20,6 +20,7 @@ from apps.runs.knock import knock
 from apps.runs.models import Cause
 from apps.runs.queue import ring
 from apps.runs.queue_state import queue_length
+from apps.runs.services.reap import Watch
 from apps.triggers.burst import once
 from apps.triggers.globs import any_path_matches
 from apps.triggers.models import Firing, PushSource
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from apps.triggers.webhooks import PushEvent
 
 logger = logging.getLogger(__name__)
+_watch = Watch()
 GIVE_UP = timedelta(minutes=15)  # after which a push whose commit does not come is refused
 LONGEST_PAUSE = 30.0  # seconds between two looks for a commit
 AT_ONCE = 20
@@ -63,11 +65,17 @@ def pushes_fire(*, repository: Repository, pushes: Iterable[PushEvent], address:
     return [_fire(repository, push, address, sources) for _, push, sources in sorted(found, key=itemgetter(0))]
 
 
-def firings_check_due(now: datetime) -> int:
-    """Have a worker look whether commits have come whose paths must be known; at how many. Called by the clock."""
+def firings_check_due(now: datetime, watch: Watch | None = None) -> int:
+    """Have a worker look whether commits have come whose paths must be known; at how many. Called by the clock.
+
+    What was not found for long is given up, not counting the time in which the panel or its workers were away.
+    """
+    if queue_length() > QUEUE_FULL:
+        return 0
+    since = (watch or _watch).look(now)
     due = Firing.objects.filter(state=Firing.State.CHECKING, opens_at__lte=now).order_by("opens_at")
-    rows = list(due[:AT_ONCE])
-    if not rows or queue_length() > QUEUE_FULL:
+    rows = [firing for firing in due[:AT_ONCE] if not _given_up(firing, now - max(firing.received_at, since))]
+    if not rows:
         return 0
     for firing in rows:
         pause = min(LONGEST_PAUSE, max(1.0, (now - firing.received_at).total_seconds() / 4))
@@ -89,7 +97,7 @@ def firing_check(*, firing_id: int) -> None:
         return
     changed = _changed(mirror_path(repository.pk), push["before"], push["after"])
     if changed is None:
-        _wait_on(firing, repository, now)
+        _wait_on(firing, repository)
     elif _asks_for(firing.trigger, repository, push["branch"], changed):
         firing_let_go(firing, now)
     else:
@@ -170,14 +178,20 @@ def _asks_for(trigger: Trigger, repository: Repository, branch: str, changed: li
     return any(any_path_matches(path, paths) for paths in wanted for path in changed or [""])
 
 
-def _wait_on(firing: Firing, repository: Repository, now: datetime) -> None:
-    """Fetched since it came, and not there: a later push has replaced it. Not fetched for long: the push is refused."""
+def _wait_on(firing: Firing, repository: Repository) -> None:
+    """Fetched since it came, and not there: a later push has replaced it. Not fetched yet: it is."""
     if repository.fetched_at is not None and repository.fetched_at > firing.received_at + timedelta(seconds=60):
         firing_ignore(firing, "The commit is not on the server any more: a later push has replaced it.")
-    elif now - firing.received_at > GIVE_UP:
-        why = repository.fetch_error or "the repository was not fetched"
-        refused = Firing.objects.filter(pk=firing.pk, state=Firing.State.CHECKING)
-        text = f"Which files changed could not be seen: {why}"
-        refused.update(state=Firing.State.REFUSED, opens_at=None, text=text[:500])
     else:
         repository_fetch_ring(repository=repository)
+
+
+def _given_up(firing: Firing, looked_for: timedelta) -> bool:
+    if looked_for <= GIVE_UP:
+        return False
+    repository = Repository.objects.filter(name=(firing.payload or {}).get("repository")).first()
+    why = (repository and repository.fetch_error) or "the commit did not come"
+    text = f"Which files changed could not be seen: {why}"
+    rows = Firing.objects.filter(pk=firing.pk, state=Firing.State.CHECKING)
+    rows.update(state=Firing.State.REFUSED, opens_at=None, text=text[:500])
+    return True
