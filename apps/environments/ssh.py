@@ -313,7 +313,8 @@ class HostConnection:
                 self._shell.exec_command(shell_command())
             self._shell.sendall(line)
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise self._cut(error) from None
+            if self._shell is None or not isinstance(error, OSError) or not self.transport.is_active():
+                raise self._cut(error) from None  # else the host's shell has refused: its output says why
         return self._shell
 
     def _shell_close(self) -> None:
