@@ -115,5 +115,6 @@ def test_a_lease_is_renewed_by_its_holder_and_refused_to_others() -> None:
 def test_every_chore_works_on_an_empty_installation_and_is_quick(
     chore: Chore, django_assert_max_num_queries: object
 ) -> None:
-    with django_assert_max_num_queries(8):  # type: ignore[operator]
+    most = 8 if chore.every < 60 else 24  # what seldom comes may do more, the first time above all
+    with django_assert_max_num_queries(most):  # type: ignore[operator]
         chore.work(timezone.now())
