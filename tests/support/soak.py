@@ -1,6 +1,6 @@
 """Many firings for one agent while everything breaks: what came of them is on the agent's disk, line by line.
 
-Used by the suite with a thousand firings, and by `python -m bench soak` with ten thousand.
+Used by the suite with some hundred firings, and by `python -m bench soak` with ten thousand.
 """
 
 from __future__ import annotations
