@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+PAGE = 4096  # bytes: disk is given back in whole pages
+
 
 def sync_folder(folder: Path) -> None:
     """Names made or renamed in this folder are on the disk afterwards."""
@@ -50,8 +52,7 @@ def give_room(handle: int, until: int) -> None:
 
     The file keeps its length; what was there reads as NUL. Linux only, and only some file systems.
     """
-    page = 4096
-    until -= until % page
+    until -= until % PAGE
     if until <= 0:
         return
     with contextlib.suppress(OSError, AttributeError):

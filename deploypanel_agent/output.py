@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
-from deploypanel_agent.disk import give_room
+from deploypanel_agent.disk import PAGE, give_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ PIECE = 32 * 1024  # bytes of one event's text
 READ = 256 * 1024  # bytes at a time
 ROOM_STEP = 1024 * 1024  # bytes after which disk is given back
 LAST = 32 * 1024  # bytes that are told of an output that was cut off
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Output:
@@ -42,15 +44,39 @@ class Output:
         if self._journal.logged >= self._limit:
             self._pass_over(size, at, final)
             return fresh
+        try:
+            offset = self._take_all(size, at, final)
+        except OSError as error:
+            if error.errno not in FULL or not self._relieve(size, at):
+                raise
+            return fresh
+        if final and offset < size:
+            self._pass_over(size, at, final)
+        self._give_room(offset)
+        return fresh
+
+    def _take_all(self, size: int, at: Callable[[], str], final: bool) -> int:
         offset = self._journal.taken(self._key)
         while offset < size and self._journal.logged < self._limit:
             offset, more = self._take_piece(offset, size, at, final)
             if not more:
                 break
-        if final and offset < size:
-            self._pass_over(size, at, final)
-        self._give_room(offset)
-        return fresh
+        return offset
+
+    def _relieve(self, size: int, at: Callable[[], str]) -> bool:
+        """This output fills the disk: let go of it but for its last lines, so that the rest can be told.
+
+        False where there is nothing to let go of. Raises OSError when the disk is full all the same.
+        """
+        offset = self._journal.taken(self._key)
+        begin = size - LAST
+        begin -= begin % PAGE
+        if self._handle is None or begin <= offset:
+            return False
+        give_room(self._handle, begin)
+        words = f"{begin - offset:,} bytes of output are left out here: the agent's disk is full.\n"
+        self._journal.append_output(self._key, [({"at": at(), "kind": "log", "stream": "note", "text": words}, begin)])
+        return True
 
     def close(self) -> None:
         if self._handle is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,45 @@ def test_no_cut_goes_through_a_secret(before: int, step: int) -> None:
         output.close()
         journal.close()
     assert told == line.replace(secret, "•••")
+
+
+class CrampedJournal(Journal):
+    """On a disk that is full while this file takes more than so much of it."""
+
+    def __init__(self, path: Path, other: Path, room: int) -> None:
+        super().__init__(path)
+        self._other, self._room = other, room
+
+    def append_output(self, key: str, events: list[tuple[dict[str, Any], int]]) -> None:
+        if self._other.stat().st_blocks * 512 > self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().append_output(key, events)
+
+
+def test_output_that_fills_the_disk_is_let_go_of_but_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("".join(f"line {number}\n" for number in range(200_000)))
+    journal = CrampedJournal(tmp_path / "events", path, 512 * 1024)
+    output = Output(path, stream="out", key="o", journal=journal, mask=Mask([]), limit=10**9)
+    assert output.take(lambda: "now")
+    output.take(lambda: "now", final=True)
+    output.close()
+    texts = [event["text"] for event in journal.read(1, 10**9)]
+    assert "bytes of output are left out here: the agent's disk is full." in texts[0]
+    assert texts[-1].endswith("line 199999\n")
+    assert "\0" not in "".join(texts)
+    assert path.stat().st_blocks * 512 < 512 * 1024
+
+
+def test_a_disk_that_is_full_of_other_things_is_told_to_the_caller(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("line\n")
+    output = Output(
+        path, stream="out", key="o", journal=CrampedJournal(tmp_path / "e", path, 0), mask=Mask([]), limit=9
+    )
+    with pytest.raises(OSError, match="No space left"):
+        output.take(lambda: "now")
+    output.close()
 
 
 def test_events_are_sent_again_from_what_the_panel_has(tmp_path: Path) -> None:
