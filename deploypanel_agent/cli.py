@@ -189,8 +189,13 @@ def _is_running(state: Path) -> bool:
 
 def _install(options: argparse.Namespace) -> int:
     config = config_read(os.environ, options.config)
+    named = options.config or os.environ.get("DEPLOYPANEL_AGENT_CONFIG", "")
     done = systemd.install(
-        user=options.user, state=config.state, units=Path(options.units), program=Path(options.program)
+        user=options.user,
+        state=config.state,
+        units=Path(options.units).absolute(),
+        program=Path(options.program).absolute(),
+        config=str(Path(named).absolute()) if named else "",
     )
     print("\n".join(done))
     return 0

@@ -67,16 +67,16 @@ class OldAgent:
     def run(self) -> None:
         self._desk.resume()
         seen, number = self._read_book()
-        failed = ""
+        said = ""
         while not self._left.is_set():
             try:
                 count = self._count()
                 self._figures.connected(True)
-                failed = ""
+                said = _said(self._asking(), said)
                 seen, number = self._compare(seen, number, count)
             except AgentError as error:
                 self._figures.connected(False)
-                failed = _said(str(error), failed)
+                said = _said(str(error), said)
             self._talk_until_idle()
             self._left.wait(self._poll)
         self._desk.leave()
@@ -88,6 +88,9 @@ class OldAgent:
         if answer.status != 200 or not isinstance(count, int) or isinstance(count, bool):
             raise LineLost(f"{self._server.url} does not answer as a Prostagma server.")
         return count
+
+    def _asking(self) -> str:
+        return f"{self._server.url} answers; it is asked for {self._server.trigger} every {self._poll:g} s."
 
     def _compare(self, seen: int | None, number: int, count: int) -> tuple[int, int]:
         """Higher than before: one run. Lower: the server began anew. The first time: nothing."""
@@ -145,7 +148,7 @@ def _print(event: Event) -> None:
 
 
 def _said(text: str, before: str) -> str:
-    """Say a failure once, not every few seconds."""
+    """Say how it stands once, not every few seconds."""
     if text != before:
         say(text)
     return text

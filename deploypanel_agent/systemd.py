@@ -20,7 +20,7 @@ After=network-online.target
 
 [Service]
 User={user}
-ExecStart={python} {program} run
+ExecStart={python} {program}{config} run
 Environment=DEPLOYPANEL_AGENT_STATE={state}
 EnvironmentFile=-/etc/default/deploypanel-agent
 Restart=always
@@ -36,21 +36,24 @@ NAME = "deploypanel-agent.service"
 _PLAIN = re.compile(r"[A-Za-z0-9/._+:@-]+")
 
 
-def unit_text(*, user: str, python: str, program: str, state: str) -> str:
-    """Raises AgentError for a path that systemd would read as something else."""
-    for value in (user, python, program, state):
+def unit_text(*, user: str, python: str, program: str, state: str, config: str) -> str:
+    """`config` empty: the usual place. Raises AgentError for a path that systemd would read as something else."""
+    for value in (user, python, program, state, *([config] if config else [])):
         if not _PLAIN.fullmatch(value):
             raise AgentError(f"“{value}” cannot stand in a unit; use letters, digits and /._+:@- only.")
-    return UNIT.format(user=user, python=python, program=program, state=state)
+    named = f" --config {config}" if config else ""
+    return UNIT.format(user=user, python=python, program=program, state=state, config=named)
 
 
-def install(*, user: str, state: Path, units: Path, program: Path) -> list[str]:
+def install(*, user: str, state: Path, units: Path, program: Path, config: str) -> list[str]:
     """Copy the program, write the unit, hand the state over to the user; what was done, in sentences."""
     account = _account(user)
     own = Path(sys.argv[0]).resolve()
     if not zipfile.is_zipfile(own):
         raise AgentError("Only the built file can be installed: run it as python3 deploypanel-agent.pyz install …")
-    text = unit_text(user=user, python=sys.executable, program=str(program), state=str(state))
+    text = unit_text(user=user, python=sys.executable, program=str(program), state=str(state), config=config)
+    if not units.is_dir():
+        raise AgentError(f"There is no folder {units}: does this machine have systemd? Another one: --units DIR.")
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
         if own != program.resolve():

@@ -93,7 +93,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> PanelRefused:
     told = str(data.get("error") or "") if isinstance(data, dict) else ""
     if not told and 300 <= error.code < 400:
         told = f"it redirects to {error.headers.get('Location', 'nowhere')}; enter that address instead"
-    words = told or f"HTTP {error.code}"
+    words = told or str(error.headers.get("X-Deploypanel-Reason") or f"HTTP {error.code}")
     try:
         after = float(error.headers.get("Retry-After") or 0)
     except ValueError:

@@ -132,6 +132,11 @@ def test_a_unit_for_systemd(program: Program, tmp_path: Path) -> None:
     assert "KillMode=process\n" in unit
     assert target.read_bytes() == program.pyz.read_bytes()
     assert "no user nobody-here" in program.command(*arguments[:-1], "nobody-here").stderr
+    settings = tmp_path / "own.yaml"
+    settings.write_text("scripts: {}\n")
+    assert program.command("--config", str(settings), *arguments).returncode == 0
+    assert f" {target} --config {settings} run\n" in (units / "deploypanel-agent.service").read_text()
+    assert "--units DIR" in program.command(*arguments[:3], str(tmp_path / "none"), *arguments[4:]).stderr
 
 
 @pytest.mark.parametrize(

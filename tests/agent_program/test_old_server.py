@@ -34,6 +34,7 @@ def test_a_count_that_rises_runs_the_script_once(program: Program, panel: FakePa
     program.start()
     panel.until(lambda: panel.asked)
     wait_until((program.state / "old.json").exists)
+    wait_until(lambda: f"{panel.url} answers; it is asked for web every 0.2 s." in program.log.read_text())
     program.kill()
     panel.counts["web"] = 10  # several at once, and while nobody was there
     program.start()
@@ -47,6 +48,13 @@ def test_a_count_that_rises_runs_the_script_once(program: Program, panel: FakePa
     wait_until(lambda: '"seen":3' in (program.state / "old.json").read_text())
     assert lines_of(done) == ["10"]
     assert panel.old_secret not in program.log.read_text()
+
+
+def test_a_refusal_is_told_in_the_server_s_words(program: Program, panel: FakePanel, tmp_path: Path) -> None:
+    _set_up(program, panel, tmp_path, "steps:\n  - shell: echo\n")
+    program.env["PROSTAGMA_SECRET"] = "another one"
+    program.start()
+    wait_until(lambda: f"{panel.url}: The secret is missing or wrong." in program.log.read_text())
 
 
 def test_a_run_that_a_crash_cut_short_is_taken_up(program: Program, panel: FakePanel, tmp_path: Path) -> None:

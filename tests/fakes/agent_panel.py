@@ -294,7 +294,7 @@ class _Door(http.server.BaseHTTPRequestHandler):
         if panel.statuses:
             return self._answer(panel.statuses.pop(0))
         if body["secret"] != panel.old_secret:
-            return self._answer(403)
+            return self._answer(403, reason="The secret is missing or wrong.")
         told = {"trigger": body["trigger"], "count": panel.counts.setdefault(body["trigger"], 0)}
         with panel.changed:
             panel.asked.append(body)
@@ -375,9 +375,11 @@ class _Door(http.server.BaseHTTPRequestHandler):
     def _body(self) -> Any:
         return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
 
-    def _answer(self, status: int, data: Any = None) -> None:
+    def _answer(self, status: int, data: Any = None, *, reason: str = "") -> None:
         raw = b"" if data is None else json.dumps(data).encode()
         self.send_response(status)
+        if reason:
+            self.send_header("X-Deploypanel-Reason", reason)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
