@@ -63,7 +63,7 @@ class Limits:
                 raise Cut("stopped", f"Stopped by {by}." if by else "Stopped.")
         now = time.monotonic()
         if self._time_limit and now - self._began + self._already > self._time_limit:
-            raise Cut("timed_out", f"It took longer than {self._time_limit:g} seconds.")
+            raise Cut("timed_out", f"It took longer than {self._time_limit:g} s.")
         if self._silence_limit and now - self._heard > self._silence_limit:
             raise Cut("timed_out", f"It printed nothing for {self._silence_limit:g} seconds.")
 

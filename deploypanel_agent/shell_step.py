@@ -134,7 +134,7 @@ class ShellAttempt:
         if not self._is_late(command):
             return None
         self._end(command, outputs)
-        return Done(False, f"It took longer than {self._step.options.timeout:g} seconds.")
+        return Done(False, f"It took longer than {self._step.options.timeout:g} s.")
 
     def _is_late(self, command: Command) -> bool:
         timeout = self._step.options.timeout

@@ -122,6 +122,8 @@ class Work:
             raise
         if done.final:
             self._story.note(f"{done.message}\n", key=f"final {step.position}")
+        elif not done.ok and step.options.continue_on_error:
+            self._story.note(f"{done.message} The script goes on.\n", key=f"goes on {step.position}")
         state = "succeeded" if done.ok else "failed"
         self._story.step(step.position, stage, state, exit_status=done.exit, message=done.message)
         return done
@@ -190,7 +192,7 @@ class DownloadLimits(Limits):
     def check(self) -> None:
         self._whole.check()
         if self._until is not None and time.monotonic() > self._until:
-            raise AgentError(f"It took longer than {self._timeout:g} seconds.")
+            raise AgentError(f"It took longer than {self._timeout:g} s.")
 
     def pause(self, seconds: float) -> None:
         self.check()

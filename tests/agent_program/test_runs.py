@@ -113,6 +113,7 @@ def test_an_attempt_has_a_time_out(fire) -> None:
     assert (0, "failed") in run.steps
     assert run.text("out") == "after\n"
     assert "Sent SIGINT" in run.text("note")
+    assert "It took longer than 1 s. The script goes on.\n" in run.text("note")
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,7 @@ def test_steps_run_on_every_host_with_the_payload(scripts: Build) -> None:
     assert cell(run, "3 shell", "web1").state == "skipped"
     assert (cell(run, "4 shell", "web1").state, cell(run, "4 shell", "web1").exit_status) == ("failed", 1)
     assert "Attempt 2 of 2 follows" in log
+    assert "“false” ended with status 1. The script goes on." in log
     assert not Step.objects.filter(run=run, host="web3").exists()
     assert folders(run) == []
 

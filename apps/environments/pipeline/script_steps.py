@@ -112,6 +112,7 @@ class ScriptSteps:
                     self._pause(min(LONGEST_PAUSE, 2.0 ** (attempt - 1)))
                 elif options.continue_on_error:
                     handle.fail(f"{error.problem} The script goes on.")
+                    self.work.log.note(handle.message, job.name)
                 else:
                     raise
             else:
