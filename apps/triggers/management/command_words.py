@@ -89,8 +89,9 @@ def firing_words(firing: Firing) -> str:
     """One line: `Fired: the count is 7.`"""
     if firing.state == Firing.State.FIRED:
         return f"{firing.trigger} fired: the count is {firing.count}."
-    until = f" until {moment(firing.opens_at)}" if firing.opens_at else ""
-    return f"{firing.trigger}: {firing.get_state_display().lower()}{until}. {firing.text}".rstrip()
+    if firing.state == Firing.State.HELD and firing.opens_at:
+        return f"{firing.trigger} is held until {moment(firing.opens_at)}. {firing.text}".rstrip()
+    return f"{firing.trigger}: {firing.get_state_display().lower()}. {firing.text}".rstrip()
 
 
 def effect_words(effect: Effect) -> str:
