@@ -203,8 +203,8 @@ async def test_viewer_that_falls_behind_replays_and_misses_nothing(
     slow = asyncio.Event()
 
     async def crawl(self: Any, *args: Any, **values: Any) -> None:
-        if slow.is_set():
-            await asyncio.sleep(0.05)  # the line is full
+        while slow.is_set():
+            await asyncio.sleep(0.02)  # the line is full
         await sent(self, *args, **values)
 
     monkeypatch.setattr(consumers.RunConsumer, "send", crawl)
