@@ -72,8 +72,11 @@ def _triggers() -> Iterator[Metric]:
 
 
 def _agents() -> Iterator[Metric]:
-    agents = Agent.objects.only("enabled", "session", "key_digest", "seen_at")
-    yield GaugeMetricFamily("deploypanel_agents", "Agents that the panel knows.", value=len(agents))
+    # One that is off, or not yet a machine, is not missed: the difference of the two is what an alarm can be made of.
+    agents = (
+        Agent.objects.filter(enabled=True).exclude(key_digest="").only("enabled", "session", "key_digest", "seen_at")
+    )
+    yield GaugeMetricFamily("deploypanel_agents", "Agents that are enrolled and switched on.", value=len(agents))
     online = online_count(agents, timezone.now())
     yield GaugeMetricFamily("deploypanel_agents_online", "Agents that are connected.", value=online)
 

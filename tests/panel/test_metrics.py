@@ -76,6 +76,8 @@ def test_what_is_told() -> None:
     now = timezone.now()
     Agent.objects.create(name="on", session="s", key_digest="k", seen_at=now)
     Agent.objects.create(name="silent", session="s", key_digest="k", seen_at=now - timedelta(hours=1))
+    Agent.objects.create(name="off", session="s", key_digest="k", seen_at=now, enabled=False)
+    Agent.objects.create(name="no machine yet")
     Run.objects.filter(pk=run_made(ended=now - timedelta(seconds=90)).pk).update(state="queued", ended_at=None)
     repository = Repository.objects.create(name="shop", url="file:///shop")
     Delivery.objects.create(forge="gitea", delivery_id="1", repository=repository, event="push", answer=202)
