@@ -27,7 +27,9 @@ async def file_answer(request: HttpRequest, cached: CachedFile) -> HttpResponseB
     version = Version(row.sha256, row.stored_at or timezone.now())
     if is_unchanged(request.headers, version):
         kept.close()
-        return _described(HttpResponse(status=304), version)
+        unchanged = HttpResponse(status=304)
+        del unchanged["Content-Type"]  # there is no content
+        return _described(unchanged, version)
     part = part_asked(request.headers, kept.size, version)
     if part is not None and not part[1]:
         kept.close()

@@ -84,6 +84,7 @@ def test_who_has_it_is_told_so(row: CachedFile) -> None:
     ):
         response, body = answered(row, **headers)
         assert (response.status_code, body) == (304, b""), headers
+        assert not response.has_header("Content-Type")
     for headers in (
         {"If-None-Match": '"x"'},
         {"If-Modified-Since": before},
