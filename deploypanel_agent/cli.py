@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from deploypanel_agent.old_agent import OldAgent
 
 EXAMPLES = """examples:
-  deploypanel-agent enrol https://panel.example 7K2M-9QXD
+  deploypanel-agent enrol https://panel.example 7K2M-9QXD-4HTB-W3NV
   deploypanel-agent check /etc/deploypanel/web.yaml
   deploypanel-agent run
   deploypanel-agent install --systemd --user deploy
