@@ -169,6 +169,7 @@ def test_a_number_that_a_restored_panel_gives_out_again_is_another_run(
     agent.start()
     old = panel.fire("web", 5, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
+    panel.until(lambda: old.text("out") == "one\ntwo\n")  # nothing of it is on its way any more
     panel._number = 0
     panel.runs.clear()
     panel.drop_lines()
