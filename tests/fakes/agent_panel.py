@@ -182,11 +182,14 @@ class FakePanel:
             return
         now = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.time_offset)
         outbox.put({"type": "welcome", "name": NAME, "time": now.isoformat()})
-        for number in map(int, message["runs"]):
-            run = self.runs.get(number)
-            outbox.put({"type": "ack", "run": number, "events": len(run.events) if run else 0})
+        for number, told in message["runs"].items():
+            run = self.runs.get(int(number))
+            if run is not None and told["fired_at"] not in ("", run.message["fired_at"]):
+                run = None  # another of that number
+            if run is not None:
+                outbox.put({"type": "ack", "run": int(number), "events": len(run.events)})
             if run is None or run.ended:
-                outbox.put({"type": "forget", "run": number})
+                outbox.put({"type": "forget", "run": int(number)})
         for run in self.runs.values():
             if not run.ended:
                 outbox.put(run.message | {"again": True, "stored": len(run.events)})
