@@ -91,17 +91,19 @@ class Panel:
         return [found for found in processes_of(self.data, roles or ROLES) if is_alive(found)]
 
     def main(self, role: str) -> psutil.Process:
-        """The process of that role that the supervisor started: the cluster's main process for `worker`."""
-        assert self.process is not None
-        found = [child for child in psutil.Process(self.process.pid).children() if _role(child) == role]
-        if len(found) != 1:
-            raise LookupError(f"{len(found)} processes are the {role}")
-        return found[0]
+        """The process of that role that the supervisor runs: the cluster's main process for `worker`.
 
-    def has(self, role: str) -> bool:
-        """Whether the supervisor runs a process of that role at this moment."""
+        Waits for it: one that is being started has no environment while it becomes another program.
+        """
         assert self.process is not None
-        return any(_role(child) == role for child in psutil.Process(self.process.pid).children())
+        supervisor, found = psutil.Process(self.process.pid), list[psutil.Process]()
+
+        def is_there() -> bool:
+            found[:] = [child for child in supervisor.children() if _role(child) == role]
+            return len(found) == 1
+
+        wait_for(is_there, 20, lambda: f"{len(found)} processes are the {role}:\n{self.output()}")
+        return found[0]
 
     def workers(self) -> list[psutil.Process]:
         """The cluster's grandchildren: workers, monitor and pusher, in the order they were started."""
