@@ -9,13 +9,13 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from apps.access.errors import InputError
 from apps.runs.process import run
+from deploypanel.demo.ports import free_ports, port_answers
 
 NAMES = ("web1", "web2", "web3")
 FIRST_PORT = 2201
@@ -71,11 +71,7 @@ class DemoHost:
 
     @property
     def is_up(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return port_answers(self.port)
 
     @property
     def argv(self) -> list[str]:
@@ -134,18 +130,3 @@ def privilege_folder_make() -> None:
     """sshd refuses to run as root without the folder that the system's own service would make at boot."""
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, parents=True, exist_ok=True)
-
-
-def free_ports(count: int, first: int) -> list[int]:
-    """So many loopback ports from the first on that nobody listens on now. Raises InputError."""
-    found: list[int] = []
-    for port in range(first, first + 5000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise InputError("No free loopback ports were found for the demo.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from deploypanel.demo.hosts import free_ports
+from deploypanel.demo.ports import free_ports, port_answers
 
 NAMES = ("dev", "main", "warehouse")
 FIRST_PORT = 9042
@@ -62,11 +61,7 @@ class DemoNode:
 
     @property
     def is_up(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return port_answers(self.port)
 
     @property
     def argv(self) -> list[str]:
