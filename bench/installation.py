@@ -17,7 +17,8 @@ import requests
 import yaml
 from cryptography.fernet import Fernet
 
-from tests.support.panel import Panel, free_port
+from tests.support.panel import Panel
+from tests.support.ports import free_port
 from tests.support.postgres import private_postgres
 from tests.support.sshd import Fleet, fleet_start
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import requests
 
 from tests.agent_program.conftest import Program, lines_of, wait_until
 from tests.fakes.agent_panel import FakePanel
+from tests.support.ports import free_port
 
 
 def _set_up(program: Program, panel: FakePanel, tmp_path: Path, script: str) -> None:
@@ -77,9 +77,7 @@ def test_a_download_by_the_old_routes(program: Program, panel: FakePanel, tmp_pa
     script += "  - download_s3: {cache: true, url: 's3://b/k', dest: y}\n"
     _set_up(program, panel, tmp_path, script)
     panel.files = {"https://files.example/x": b"one", "s3://b/k": b"two"}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     panel.counts["web"] = 0
     program.start(PROSTAGMA_PROM_PORT=str(port))
     wait_until((program.state / "old.json").exists)

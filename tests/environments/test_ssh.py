@@ -22,7 +22,8 @@ from apps.environments.errors import (
 )
 from apps.environments.host_key import fingerprint_or_nothing
 from apps.environments.remote_output import KEPT_OUTPUT
-from tests.support.sshd import Fleet, free_port, keygen
+from tests.support.ports import free_port
+from tests.support.sshd import Fleet, keygen
 
 pytestmark = pytest.mark.django_db
 Start = Callable[..., Fleet]

@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 
 from tests.fakes.faults import AFTER, Fault, Faults
+from tests.support.ports import free_port
 
 PROXY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -59,7 +60,7 @@ class WireServer:
         self._kept: set[socket.socket] = set()
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._listener: socket.socket | None = None
-        self.port = port
+        self.port = port or free_port()  # one that stays ours while the fake is closed
         self.open()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -98,7 +99,6 @@ class WireServer:
         listener.listen(128)
         with self._lock:
             self._listener = listener
-        self.port = listener.getsockname()[1]
 
     def close(self, seconds: float | None = None) -> None:
         """Refuse every connection from now on, and end those that are kept. It is over after `seconds`, if given."""

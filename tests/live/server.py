@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.support.once import made_once
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -49,12 +49,6 @@ def session_of(user: User) -> str:
     client = Client()
     client.force_login(user)
     return client.cookies[settings.SESSION_COOKIE_NAME].value
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def server_start(data: Path, port: int = 0, ready: str = "/admin/login/") -> WebServer:

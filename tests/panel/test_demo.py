@@ -17,7 +17,8 @@ import requests
 
 from deploypanel.demo.rows import declaration
 from deploypanel.demo.sesam import demo_nodes, nodes_make
-from tests.support.panel import free_port, wait_for
+from tests.support.panel import wait_for
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.panel]

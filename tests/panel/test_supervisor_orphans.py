@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from deploypanel.supervisor import PAUSES
-from tests.support.panel import MANAGE, ROOT, Panel, free_port, wait_for
+from tests.support.panel import MANAGE, ROOT, Panel, wait_for
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.panel]
 # A supervisor with one program, given as the shell's words.

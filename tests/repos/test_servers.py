@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from apps.repos.errors import GitError, HostKeyRefused, LoginRefused, RemoteMiss
 from apps.repos.models import Repository
 from tests.repos.https_server import GitServer
 from tests.support.gitrepo import GitRepo
+from tests.support.ports import free_port
 from tests.support.sshd import Fleet, keygen
 
 pytestmark = pytest.mark.django_db
@@ -268,10 +268,7 @@ def test_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
 
 
 def test_https_over_a_dead_port(shop: GitRepo) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    repository = shop.declare(url=f"https://127.0.0.1:{port}/shop.git")
+    repository = shop.declare(url=f"https://127.0.0.1:{free_port()}/shop.git")
     with pytest.raises(Unreachable):
         services.repository_fetch(repository=repository)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import pytest
 
 from tests.fakes.fixtures import Authority
 from tests.fakes.sesam_node import FakeNode
+from tests.support.ports import free_port
 
 PIPE = {"_id": "customers", "type": "pipe", "source": {"type": "dataset", "dataset": "raw"}}
 SYSTEM = {"_id": "crm", "type": "system:url"}
@@ -221,8 +221,7 @@ def test_closed_and_opened_again(fake_node: FakeNode) -> None:
 
 
 def test_process_keeps_its_state_over_a_kill(tmp_path: Path, authority: Authority) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "tests.fakes.sesam_node", "--port", str(port), "--jwt", "t"]
     command += ["--state", str(tmp_path / "node.json"), "--tls", *authority.pair]
     context = ssl.create_default_context(cadata=authority.bundle)

@@ -12,7 +12,6 @@ import base64
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ import requests
 
 from deploypanel.leftovers import ROLE, processes_of
 from tests.support.once import made_once
+from tests.support.ports import free_port
 from tests.support.postgres import ACTIVE, database_copied
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -189,12 +189,6 @@ def panel_stopped(panel_template: Template, tmp_path: Path) -> Iterator[Panel]:
 def panel(panel_stopped: Panel) -> Panel:
     """A panel that runs: web, workers and clock, healthy. The administrator is `admin` with PASSWORD."""
     return panel_stopped.start()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _environment(data: Path, port: int, url: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.ports import free_port
 
 ACTIVE = "DEPLOYPANEL_TEST_POSTGRES"
 SETTINGS = {
@@ -64,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def private_postgres() -> Iterator[str]:
     """Start a server and yield the address of its database `deploypanel`; stop and delete it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="deploypanel-pg-", dir="/tmp"))
-    password, port = secrets.token_hex(12), _free_port()
+    password, port = secrets.token_hex(12), free_port()
     try:
         server = _start(folder, password, port)
         try:
@@ -136,12 +137,6 @@ def _owner() -> dict[str, Any]:
             entry = pwd.getpwnam(name)
             return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
     raise RuntimeError("PostgreSQL refuses to run as root, and there is no user postgres to run it as.")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def database_copied(template: str | None) -> str:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.support.ports import free_port
+
 if TYPE_CHECKING:
     from apps.environments.models import Host
 
@@ -59,12 +61,6 @@ def keygen(path: Path, kind: str = "ed25519") -> None:
     subprocess.run(
         ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", path.name, "-f", str(path)], check=True, capture_output=True
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
