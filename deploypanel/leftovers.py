@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from apps.runs.machine import EXEC_PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -31,13 +34,22 @@ def processes_of(data: Path, roles: Collection[str]) -> list[psutil.Process]:
 
 
 def kill_leftovers(data: Path, roles: Collection[str]) -> int:
-    """SIGKILL them, again until none is left; how many there were."""
+    """SIGKILL them, again until two looks found none; how many there were.
+
+    Two, because a process that is becoming another program has no environment just then.
+    """
     killed: set[int] = set()
-    while len(killed) < 1000 and (processes := processes_of(data, roles)):
+    looks_in_vain = 0
+    while len(killed) < 1000 and looks_in_vain < 2:
+        processes = processes_of(data, roles)
+        looks_in_vain = 0 if processes else looks_in_vain + 1
         for process in processes:
             _kill(process.pid)
             killed.add(process.pid)
-        psutil.wait_procs(processes, timeout=1)
+        if processes:
+            psutil.wait_procs(processes, timeout=1)
+        else:
+            time.sleep(EXEC_PAUSE)
     return len(killed)
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from functools import lru_cache
 from pathlib import Path
 
 import psutil
 
+EXEC_PAUSE = 0.02  # seconds: more than an execve takes
 MARKER = "DEPLOYPANEL_RUN"  # in the environment of every process that works for a run: `ID:TOKEN`
 
 
@@ -78,16 +80,24 @@ def leftovers(marker: str, session: int | None = None, since: float | None = Non
 
 
 def kill_leftovers(marker: str, session: int | None = None, since: float | None = None) -> int:
-    """SIGKILL all of them, again until none is left (they may fork meanwhile); how many there were."""
+    """SIGKILL all of them, again until none is left (they may fork meanwhile); how many there were.
+
+    None left means two looks without any: a process that is becoming another program has no environment just then.
+    """
     killed: set[int] = set()
-    for _ in range(5):
+    looks_in_vain = 0
+    for _ in range(7):
         processes = leftovers(marker, session, since)
-        if not processes:
+        looks_in_vain = 0 if processes else looks_in_vain + 1
+        if looks_in_vain == 2:
             break
         for process in processes:
             _kill(process)
             killed.add(process.pid)
-        psutil.wait_procs(processes, timeout=0.5)
+        if processes:
+            psutil.wait_procs(processes, timeout=0.5)
+        else:
+            time.sleep(EXEC_PAUSE)
     return len(killed)
 
 
