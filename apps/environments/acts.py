@@ -8,8 +8,6 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from apps.access import gate
 from apps.access.admin_site import actor_of
@@ -20,23 +18,17 @@ from apps.environments.picker import Choice, difference_read
 from apps.environments.views import environment_or_404
 from apps.runs import queue
 from apps.runs.models import Cause
-from apps.runs.page_acts import guarded, override_of, reason_of, run_page_or
+from apps.runs.page_acts import control_url, guarded, override_of, reason_of, run_page_or
 
 if TYPE_CHECKING:
     from apps.environments.models import Cluster, Environment, Host
-
-
-def control_url(environment: Environment, **query: str) -> str:
-    address = reverse("admin:environments_environment_control", args=[environment.pk])
-    kept = {name: value for name, value in query.items() if value}
-    return f"{address}?{urlencode(kept)}" if kept else address
 
 
 def _environment(request: HttpRequest, pk: int) -> Environment:
     return environment_or_404(request, pk)[0]
 
 
-_act = guarded(_environment, control_url)
+_act = guarded(_environment)
 
 
 @_act

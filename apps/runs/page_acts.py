@@ -9,10 +9,12 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 
 from apps.access.asked import nul_refused
 from apps.access.errors import InputError, PanelError, Refused
+from apps.runs.presentation import subject_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +28,11 @@ S = TypeVar("S", bound="Subject")
 
 
 def guarded(
-    find: Callable[[HttpRequest, int], S], back: Callable[[S], str]
+    find: Callable[[HttpRequest, int], S],
 ) -> Callable[[Callable[[HttpRequest, S], HttpResponse]], Callable[[HttpRequest, int], HttpResponse]]:
     """POST only, on a subject that the person sees; the services' refusals become a page, their errors messages.
 
-    `find` answers 404 for what is not there or not to be seen; `back` is the address of the subject's page.
+    `find` answers 404 for what is not there or not to be seen.
     """
 
     def decorate(view: Callable[[HttpRequest, S], HttpResponse]) -> Callable[[HttpRequest, int], HttpResponse]:
@@ -42,25 +44,32 @@ def guarded(
             try:
                 return view(request, subject)
             except Refused as refused:
-                return _refused(request, subject, refused, back(subject))
+                return _refused(request, subject, refused)
             except PanelError as error:
                 messages.error(request, str(error))
-                return HttpResponseRedirect(back(subject))
+                return HttpResponseRedirect(control_url(subject))
 
         return act
 
     return decorate
 
 
-def _refused(request: HttpRequest, subject: Subject, refused: Refused, back: str) -> HttpResponse:
+def _refused(request: HttpRequest, subject: Subject, refused: Refused) -> HttpResponse:
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": f"{subject.kind.capitalize()} {subject.path}",
         "subject": subject,
-        "back": back,
+        "back": control_url(subject),
         "decision": refused.decision,
     }
     return TemplateResponse(request, "runs/refused.html", context, status=403)
+
+
+def control_url(subject: Subject, **query: str) -> str:
+    """The address of the page with the buttons; what is empty in `query` is left out."""
+    kept = {name: value for name, value in query.items() if value}
+    address = subject_page(subject)
+    return f"{address}?{urlencode(kept)}" if kept else address
 
 
 def run_page_or(run: Run | None, otherwise: str) -> HttpResponse:

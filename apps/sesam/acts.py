@@ -9,13 +9,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.http import urlencode
 
 from apps.access.admin_site import actor_of
 from apps.access.asked import number_of
 from apps.access.errors import InputError
 from apps.runs.models import Cause
-from apps.runs.page_acts import guarded, override_of, reason_of, run_page_or
+from apps.runs.page_acts import control_url, guarded, override_of, reason_of, run_page_or
 from apps.sesam import services
 from apps.sesam.control_reads import situation_read
 from apps.sesam.services.switch import node_switch
@@ -25,17 +24,11 @@ if TYPE_CHECKING:
     from apps.sesam.models import Node
 
 
-def control_url(node: Node, **query: str) -> str:
-    address = reverse("admin:sesam_node_control", args=[node.pk])
-    kept = {name: value for name, value in query.items() if value}
-    return f"{address}?{urlencode(kept)}" if kept else address
-
-
 def _node(request: HttpRequest, pk: int) -> Node:
     return node_or_404(request, pk)[0]
 
 
-_act = guarded(_node, control_url)
+_act = guarded(_node)
 
 
 @_act

@@ -11,11 +11,11 @@ from django.utils.html import format_html
 
 from apps.access.admin_site import ScopedModelAdmin
 from apps.access.asked import number_of
+from apps.runs.presentation import subject_page
 from apps.runs.wording import age, badge
 from apps.triggers import firing_pages
 from apps.triggers.models import Firing, Trigger
 from apps.triggers.page_reads import firing_lines
-from apps.triggers.page_views import control_url
 from apps.triggers.page_words import SOURCE_WORDS, firing_badge
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class FiringAdmin(ScopedModelAdmin):
 
     @admin.display(description="Trigger", ordering="trigger__name")
     def trigger_link(self, row: Firing) -> str:
-        return format_html('<a class="dp-link" href="{}">{}</a>', control_url(row.trigger), row.trigger)
+        return format_html('<a class="dp-link" href="{}">{}</a>', subject_page(row.trigger), row.trigger)
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, row: Firing) -> str:

@@ -14,12 +14,12 @@ from django.views.decorators.http import require_GET
 
 from apps.access.admin_site import actor_of
 from apps.access.permissions import subjects_visible
-from apps.runs.page_acts import guarded, override_of
+from apps.runs.page_acts import control_url, guarded, override_of
 from apps.runs.selectors import runs_visible
 from apps.runs.states import ENDED
 from apps.triggers.models import Firing, Trigger
 from apps.triggers.page_reads import HIDDEN, FiringLine, firing_lines, payload_seen, situation_read
-from apps.triggers.page_views import control_url, trigger_or_404
+from apps.triggers.page_views import trigger_or_404
 from apps.triggers.page_words import payload_text
 from apps.triggers.services.release import firing_cancel, firing_release
 
@@ -90,7 +90,7 @@ def _trigger_of(request: HttpRequest, pk: int) -> Trigger:
     return trigger_or_404(request, firing_or_404(request, pk).trigger_id)[0]
 
 
-_act = guarded(_trigger_of, control_url)
+_act = guarded(_trigger_of)
 
 
 def _held(request: HttpRequest) -> Firing:

@@ -12,12 +12,12 @@ from django.views.decorators.cache import never_cache
 from apps.access.admin_site import actor_of
 from apps.access.errors import InputError
 from apps.runs.models import Cause
-from apps.runs.page_acts import guarded, override_of
+from apps.runs.page_acts import control_url, guarded, override_of
 from apps.runs.wording import moment_in
 from apps.triggers import page_lines
 from apps.triggers.models import Firing, Trigger
 from apps.triggers.page_reads import situation_read
-from apps.triggers.page_views import control_answer, control_url, situation_context, trigger_or_404
+from apps.triggers.page_views import control_answer, situation_context, trigger_or_404
 from apps.triggers.payload_text import payload_read
 from apps.triggers.services.fire import trigger_fire
 from apps.triggers.services.secrets import trigger_secret_forget, trigger_secret_rotate
@@ -31,7 +31,7 @@ def _trigger(request: HttpRequest, pk: int) -> Trigger:
     return trigger_or_404(request, pk)[0]
 
 
-_act = guarded(_trigger, control_url)
+_act = guarded(_trigger)
 
 
 @_act

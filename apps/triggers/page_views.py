@@ -43,10 +43,6 @@ def _user(request: HttpRequest) -> User:
     return request.user  # type: ignore[return-value]  # admin_view lets only people of the panel in
 
 
-def control_url(trigger: Trigger) -> str:
-    return reverse("admin:triggers_trigger_control", args=[trigger.pk])
-
-
 @require_GET
 def control_page(request: HttpRequest, pk: int) -> TemplateResponse:
     """What it does and what it did, and the buttons that this person may press."""
