@@ -16,8 +16,7 @@ from apps.environments.build_script import script_checked
 from apps.runs.states import ENDED, RunState
 from apps.triggers.globs import patterns_checked
 from apps.triggers.models import Action, EndSource, PushSource, Trigger
-from apps.triggers.pointers import pointer_read
-from apps.triggers.rules import rule_checked
+from apps.triggers.rules import pointer_checked, rule_checked
 from apps.triggers.schedules import schedule_checked
 from apps.triggers.services.settings import action_lacks
 
@@ -164,7 +163,7 @@ class ActionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in 
 
     def clean_commit_from(self) -> str:
         pointer: str = self.cleaned_data["commit_from"].strip()
-        return checked(pointer_read, pointer) if pointer else ""
+        return checked(pointer_checked, pointer) if pointer else ""
 
     def clean_script(self) -> str:
         script: str = self.cleaned_data["script"]

@@ -1,16 +1,13 @@
-"""Patterns with wildcards, matched piece by piece, so that no pattern takes long on any text.
+"""Patterns of paths and branches, matched part by part, so that no pattern takes long on any path.
 
-In a text: `*` any characters, `?` one. In a path or a branch, `*` and `?` stay within one part, and `**` as a whole
-part stands for any number of them: `web/**`, `**/*.md`.
+`*` and `?` stay within one part, and `**` as a whole part stands for any number of them: `web/**`, `**/*.md`.
 """
 
 from __future__ import annotations
 
-import re
-
 from apps.access.errors import InputError
+from deploypanel_agent.patterns import LONGEST, text_matches
 
-LONGEST = 500  # characters of a pattern
 MOST_PATTERNS = 100
 
 
@@ -24,35 +21,6 @@ def patterns_checked(patterns: object, place: str = "") -> list[str]:
         if not isinstance(pattern, str) or not pattern.strip("/ ") or len(pattern) > LONGEST or "\0" in pattern:
             raise InputError(f"pattern {number} must be a text of 1 to {LONGEST} characters.", place)
     return patterns
-
-
-def text_matches(text: str, pattern: str) -> bool:
-    """Whether all of the text is as the pattern says."""
-    first, *others = pattern.split("*")
-    if not others:
-        return len(text) == len(first) and _found(text, first, 0) == 0
-    *middle, last = others
-    if len(text) < len(first) + len(last) or _found(text[: len(first)], first, 0) < 0:
-        return False
-    end = len(text) - len(last)
-    if _found(text[end:], last, 0) < 0:
-        return False
-    at = len(first)
-    for piece in middle:  # the leftmost place of each leaves most to the others
-        found = _found(text[:end], piece, at)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True
-
-
-def _found(text: str, piece: str, at: int) -> int:
-    """Where the piece, which has no star, lies first from `at` on; -1 for nowhere."""
-    if "?" not in piece:
-        return text.find(piece, at)
-    # Nothing in it repeats, so this takes no longer than looking at each place.
-    match = re.compile(".".join(map(re.escape, piece.split("?"))), re.DOTALL).search(text, at)
-    return match.start() if match else -1
 
 
 def path_matches(path: str, pattern: str) -> bool:

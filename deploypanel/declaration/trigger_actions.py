@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.access.errors import InputError
 from apps.triggers.models import Action
-from apps.triggers.pointers import pointer_read
-from apps.triggers.rules import rule_checked
+from apps.triggers.rules import pointer_checked, rule_checked
 from deploypanel.declaration.fields import named, natural
 from deploypanel.declaration.json_values import json_value
 from deploypanel.declaration.script_text import script_read, script_written
@@ -109,7 +108,7 @@ def _pointer(value: Value | None, names: Names) -> str:
         return ""
     text = value.text(names.problems)
     try:
-        pointer_read(text or "")
+        pointer_checked(text or "")
         if len(text or "") > _LONGEST_POINTER:
             raise InputError(f"a pointer has at most {_LONGEST_POINTER} characters")
     except InputError as error:

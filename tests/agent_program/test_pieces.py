@@ -1,4 +1,4 @@
-"""The small parts by themselves: conditions, signatures, the journal, what is masked."""
+"""The small parts by themselves: signatures, the journal, what is masked."""
 
 from __future__ import annotations
 
@@ -14,71 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.triggers.rules import rule_holds
-from deploypanel_agent.condition import ConditionError, condition_checked, condition_holds
 from deploypanel_agent.delivery import Delivery
 from deploypanel_agent.held import Holdings
 from deploypanel_agent.journal import Journal
 from deploypanel_agent.masking import Mask
 from deploypanel_agent.output import PIECE, Output
 from deploypanel_agent.signature import is_key, is_signed
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([1.0, 0.5, "", "a", "ab", "main", "0"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "0", "", "x/y"]), inner),
-    max_leaves=8,
-)
-POINTER = st.sampled_from(["", "/", "/a", "/a/b", "/a/0", "/0", "/01", "/-", "/x~1y", "/b/a/0"])
-RULE = st.recursive(
-    st.one_of(
-        st.dictionaries(POINTER, JSON, min_size=1, max_size=2).map(lambda body: {"equals": body}),
-        st.dictionaries(POINTER, st.sampled_from(["*", "a*", "?", "*a*b*", "main", ""]), min_size=1, max_size=2).map(
-            lambda body: {"matches": body}
-        ),
-        st.lists(POINTER, min_size=1, max_size=2).map(lambda body: {"present": body}),
-        POINTER.map(lambda body: {"present": body}),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=1, max_size=3).map(lambda body: {"all": body}),
-        st.lists(inner, min_size=1, max_size=3).map(lambda body: {"any": body}),
-        inner.map(lambda body: {"not": body}),
-    ),
-    max_leaves=5,
-)
-
-
-@given(RULE, JSON)
-@settings(max_examples=400, deadline=None)
-def test_agents_and_the_panel_read_rules_alike(rule: dict[str, Any], payload: Any) -> None:
-    condition_checked(rule)
-    assert condition_holds(rule, payload) == rule_holds(rule, payload)
-
-
-@pytest.mark.parametrize(
-    ("rule", "path"),
-    [
-        (None, ()),
-        ({}, ()),
-        ({"all": [], "any": []}, ()),
-        ({"eval": "1"}, ()),
-        ({"all": {}}, ("all",)),
-        ({"all": [1]}, ("all", 0)),
-        ({"not": {"equals": {}}}, ("not", "equals")),
-        ({"matches": {"/a": 1}}, ("matches", "/a")),
-        ({"present": []}, ("present",)),
-        ({"present": ["a"]}, ("present",)),
-        ({"equals": {"/~2": 1}}, ("equals",)),
-        ({"all": [{"present": "/a"}] * 600}, None),
-    ],
-)
-def test_wrong_rules_are_told_with_their_place(rule: Any, path: tuple[Any, ...] | None) -> None:
-    with pytest.raises(ConditionError) as caught:
-        condition_checked(rule)
-    assert path is None or caught.value.path == path
-
-
-def test_a_hostile_glob_is_quick() -> None:
-    assert not condition_holds({"matches": {"": "*a" * 400 + "b"}}, "a" * 4000)
 
 
 def test_signatures() -> None:

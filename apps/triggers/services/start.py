@@ -12,8 +12,9 @@ from apps.environments.services.script import script_request
 from apps.runs.models import Cause, Run
 from apps.sesam.services import sync_request
 from apps.triggers.models import Action, WhenClosed
-from apps.triggers.pointers import MISSING, pointer_value
+from apps.triggers.rules import pointer_value
 from apps.triggers.services.admit import actor_behind
+from deploypanel_agent.pointers import MISSING
 
 if TYPE_CHECKING:
     from apps.triggers.models import Effect, Firing
