@@ -188,7 +188,7 @@ CASES: dict[str, tuple[str, str]] = {
         "1:38: triggers[0].does[0].script: gone.yaml: cannot",
     ),
     "bad script": ("{name: a, build_script: bad.yaml}", "1:36: triggers[0].build_script: bad.yaml: line 2, column 5:"),
-    "rule": ("{name: a, does: [{sync: dev, when: {equal: {}}}]}", "1:47: triggers[0].does[0].when: equal: no rule is"),
+    "rule": ("{name: a, does: [{sync: dev, when: {equal: {}}}]}", "1:47: triggers[0].does[0].when: no rule is"),
     "pointer": (
         "{name: a, does: [{sync: dev, commit_from: after}]}",
         "1:54: triggers[0].does[0].commit_from: 'after' is no",
