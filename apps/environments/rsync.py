@@ -254,7 +254,10 @@ COUNT_FORMAT = "--out-format=%i"
 
 
 def changes(out: str) -> Changes:
-    """Counts from a run with COUNT_FORMAT: files and links, not folders."""
+    """Counts from a run with COUNT_FORMAT: files and links, not folders.
+
+    A link that differs in its time alone is none: links get a new time whenever a tree is written.
+    """
     found = Changes()
     for line in out.splitlines():
         if line.startswith("*deleting"):
@@ -262,6 +265,12 @@ def changes(out: str) -> Changes:
         elif re.match(r"[<>ch.][fLDS]\S{9}", line):
             if line[2] == "+":
                 found.added += 1
-            elif line[0] != "." or line[2:].strip("."):
+            elif _differs(line):
                 found.changed += 1
     return found
+
+
+def _differs(line: str) -> bool:
+    attributes = line[2:].strip(".")
+    only_time = line[1] == "L" and attributes == "t"
+    return line[0] != "." or (bool(attributes) and not only_time)

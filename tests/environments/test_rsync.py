@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -151,7 +152,7 @@ def test_changes_are_counted_as_rsync_reports_them(tmp_path: Path) -> None:
         (folder / "sub").mkdir(parents=True)
         (folder / "same").write_text("same")
         (folder / "link").symlink_to("same")
-    (old / "same").touch()
+    os.utime(old / "link", (1, 1), follow_symlinks=False)
     subprocess.run(["cp", "-p", str(new / "same"), str(old / "same")], check=True)
     (new / "added\n*deleting x").write_text("a")
     (new / "sub/added").symlink_to("x")
