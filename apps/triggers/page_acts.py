@@ -18,7 +18,7 @@ from apps.triggers import page_lines
 from apps.triggers.models import Firing, Trigger
 from apps.triggers.page_reads import situation_read
 from apps.triggers.page_views import control_answer, situation_context, trigger_or_404
-from apps.triggers.payload_text import payload_read
+from apps.triggers.payload import payload_read
 from apps.triggers.services.fire import trigger_fire
 from apps.triggers.services.secrets import trigger_secret_forget, trigger_secret_rotate
 from apps.triggers.services.settings import trigger_switch

@@ -9,6 +9,7 @@ from typing import Any
 from apps.access.errors import InputError
 
 LARGEST = 64 * 1024  # bytes as JSON
+LONGEST = 8 * LARGEST  # characters as it is given: blanks do not count, what is stored is measured
 DEEPEST = 100  # values within values
 
 
@@ -21,25 +22,37 @@ def payload_checked(payload: Any) -> str:
     except (TypeError, ValueError) as error:  # also numbers without end, and halves of characters
         raise InputError(f"The payload cannot be written as JSON: {error}"[:300], "payload") from None
     if size > LARGEST:
-        raise InputError(f"The payload has {size} bytes as JSON; at most {LARGEST} are kept.", "payload")
+        raise InputError(f"The payload has {size} bytes as JSON; at most {LARGEST // 1024} KiB are kept.", "payload")
     if "\\u0000" in text and _has_nul(payload):
         raise InputError("The payload has a NUL character, which cannot be stored: leave it out.", "payload")
     return text
 
 
-def payload_read(text: str) -> Any:
-    """What a person or a command gives as JSON; empty for none. Raises InputError with line and column."""
-    if not text.strip():
-        return None
+def payload_read(given: str | bytes) -> Any:
+    """The JSON value that a person, a program or a file gives; None for nothing at all.
+
+    Raises InputError, where it cannot be read with line and column.
+    """
+    if len(given) > LONGEST:
+        raise InputError(f"The payload is too long: at most {LARGEST // 1024} KiB are kept.", "payload")
     try:
-        payload = json.loads(text)
+        text = given if isinstance(given, str) else given.decode()
+        payload = json.loads(text, parse_constant=_refused) if text.strip() else None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"The payload is no JSON: {error.msg} at {where}.", "payload") from None
-    except (RecursionError, ValueError):
-        raise InputError("The payload is no JSON that can be kept.", "payload") from None
+    except UnicodeDecodeError:
+        raise InputError("The payload is not UTF-8: send a JSON value, or nothing.", "payload") from None
+    except RecursionError:
+        raise InputError(f"The payload has values within values more than {DEEPEST} deep.", "payload") from None
+    except ValueError:  # all that is left: Python makes no number of them
+        raise InputError("The payload has a number of thousands of digits, which cannot be kept.", "payload") from None
     payload_checked(payload)
     return payload
+
+
+def _refused(name: str) -> Any:
+    raise InputError(f"The payload cannot be kept: {name} is no JSON.", "payload")
 
 
 def digest_of(*parts: str) -> str:

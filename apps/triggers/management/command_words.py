@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.access.errors import InputError
 from apps.triggers.models import Effect, Firing
-from apps.triggers.payload import LARGEST, payload_read
+from apps.triggers.payload import LONGEST, payload_read
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,13 +26,13 @@ def payload_given(text: str) -> Any:
         return payload_read(text)
     try:
         if text == "@-":
-            raw = sys.stdin.buffer.read(LARGEST * 8)
+            raw = sys.stdin.buffer.read(LONGEST + 1)
         else:
             with Path(text[1:]).open("rb") as file:
-                raw = file.read(LARGEST * 8)  # blanks do not count, what is stored is measured
-        return payload_read(raw.decode("utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+                raw = file.read(LONGEST + 1)
+    except (OSError, ValueError) as error:
         raise InputError(f"{text[1:]} cannot be read: {error}", "--payload") from None
+    return payload_read(raw)
 
 
 def trigger_row(trigger: Trigger) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apps.access.actor import Actor, Door
 from apps.access.errors import InputError, NotFound
@@ -56,19 +56,11 @@ def trigger_called(*, call: FireCall) -> Firing:
         actor=actor,
         cause=Cause.TRIGGER,
         source=Firing.Source.HTTP,
-        payload=_payload(call.body),
+        payload=payload_read(call.body),
         idempotency_key=_key(call),
         request_digest=_digest(call) if call.key else "",
         override=_override(call),
     )
-
-
-def _payload(body: bytes) -> Any:
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError("The body is not UTF-8: send a JSON value, or nothing.", "payload") from None
-    return payload_read(text)
 
 
 def _caller(call: FireCall, trigger: Trigger | None) -> Actor:
