@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from tests.support.gitrepo import GitRepo
 OPERATOR = Actor(user=None, door=Door.COMMAND)
 ROOT = "conf"
 JWT = "good-token"
-TINY = Patience(connect=1.0, read=0.25, write=0.25, total=0.6, tries=3, limit=2.0, first=0.01, longest=0.02)
+# Tries come quickly after another; an answer may take as long as a busy machine needs.
+TINY = Patience(connect=20.0, read=20.0, write=20.0, total=40.0, tries=3, limit=120.0, first=0.01, longest=0.02)
 
 
 def pipe(name: str, /, **more: Any) -> dict[str, Any]:
@@ -52,12 +53,14 @@ def conf_files(*entities: Mapping[str, Any], root: str = ROOT) -> dict[str, str]
     return files
 
 
-def tiny_patience(monkeypatch: Any) -> None:
-    """Nobody waits long for a fake."""
+def tiny_patience(monkeypatch: Any, silence: float | None = None) -> None:
+    """Nobody waits long before asking a fake again. `silence`: the seconds to wait for one that never answers."""
     from apps.sesam.pipeline import read_back
 
+    # Where silence is waited for, a try may end for being slow alone: more of them make up for that.
+    patience = TINY if silence is None else replace(TINY, read=silence, write=silence, tries=6)
     for name in ("WORKING", "UNDOING", "PAYING"):
-        monkeypatch.setattr(doors, name, TINY)
+        monkeypatch.setattr(doors, name, patience)
     monkeypatch.setattr(read_back, "PAUSES", (0.01, 0.02))
     monkeypatch.setattr(read_back, "DEPLOYING_WAIT", 0.3)
 

@@ -28,6 +28,7 @@ OLD_VARIABLES = {"where": "https://old.example", "gone": 1}
 NEW_VARIABLES = {"where": "https://new.example", "added": {"deep": [1, 2]}}
 ONCE = ["reset_before", "reset_after", "half_body", "html_502", "never", "status:429", "status:503", "garbage"]
 LASTING = ["reset_before", "reset_after", "html_502", "status:401", "status:403"]
+SILENCE = 0.5  # seconds to wait for an answer that never comes
 
 
 @pytest.fixture
@@ -134,8 +135,10 @@ def told_truly(dev: Setting, row: Sync, before: Any, wanted: Any, what: str) -> 
 
 
 @pytest.mark.parametrize("kind", ONCE)
-def test_fault_once_at_each_call(dev: Setting, kind: str) -> None:
+def test_fault_once_at_each_call(dev: Setting, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     calls, before, wanted = calls_of(dev)
+    if kind == "never":
+        tiny_patience(monkeypatch, SILENCE)
     for place, call in enumerate(calls):
         reset(dev)
         broken(dev, kind, calls, place, lasting=False)
@@ -155,8 +158,12 @@ def test_fault_from_each_call_on(dev: Setting, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["status:403", "status:401", "html_502", "reset_before", "reset_after", "never"])
-def test_write_that_never_works_is_undone_with_those_before_it(dev: Setting, kind: str) -> None:
+def test_write_that_never_works_is_undone_with_those_before_it(
+    dev: Setting, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     calls, before, wanted = calls_of(dev)
+    if kind == "never":
+        tiny_patience(monkeypatch, SILENCE)
     for method, path in dict.fromkeys(call for call in calls if call[0] != "GET" and "/utils/" not in call[1]):
         reset(dev)
         dev.fake.faults.add(method, path, kind, times=None)
