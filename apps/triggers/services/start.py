@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from apps.access.actor import Actor, Door
 from apps.access.errors import InputError
@@ -14,10 +14,9 @@ from apps.sesam.services import sync_request
 from apps.triggers.models import Action, WhenClosed
 from apps.triggers.rules import pointer_value
 from apps.triggers.services.admit import actor_behind
-from deploypanel_agent.pointers import MISSING
 
 if TYPE_CHECKING:
-    from apps.triggers.models import Effect, Firing
+    from apps.triggers.models import Effect
 
 _FULL_COMMIT = re.compile(r"\A[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?\Z")
 
@@ -31,34 +30,10 @@ def effect_start(effect: Effect, action: Action) -> Run:
     return _script(effect, action)
 
 
-def _actor(firing: Firing) -> Actor:
-    """As whom it deploys and syncs: the person whom the trigger names, else the panel, which hours bind."""
-    behind = firing.behind or firing.by
-    return Actor(user=firing.trigger.act_as, door=Door.SCHEDULE, address=firing.address, behind=behind)
-
-
-def _ref(effect: Effect, action: Action) -> tuple[str, str]:
-    """What to deploy: ref and commit, as far as the action takes them from the payload."""
-    if not action.commit_from:
-        return "", ""
-    value = pointer_value(effect.firing.payload, action.commit_from)
-    if value is MISSING or not isinstance(value, str) or not value:
-        raise InputError(f"The payload has no commit or ref at {action.commit_from}.")
-    return ("", value) if _FULL_COMMIT.match(value) else (value, "")
-
-
 def _deploy(effect: Effect, action: Action) -> Run:
     if action.environment is None:
         raise InputError("The environment is gone.")
-    ref, commit = _ref(effect, action)
-    deployment = deploy_request(
-        environment=action.environment,
-        actor=_actor(effect.firing),
-        cause=Cause.TRIGGER,
-        ref=ref,
-        commit=commit,
-        when_open=effect.firing.trigger.when_closed == WhenClosed.HOLD,
-    )
+    deployment = deploy_request(environment=action.environment, **_asked(effect, action))
     assert deployment.run is not None
     return deployment.run
 
@@ -66,17 +41,45 @@ def _deploy(effect: Effect, action: Action) -> Run:
 def _sync(effect: Effect, action: Action) -> Run:
     if action.node is None:
         raise InputError("The node is gone.")
-    ref, commit = _ref(effect, action)
-    sync = sync_request(
-        node=action.node,
-        actor=_actor(effect.firing),
-        cause=Cause.TRIGGER,
-        ref=ref,
-        commit=commit,
-        when_open=effect.firing.trigger.when_closed == WhenClosed.HOLD,
-    )
+    sync = sync_request(node=action.node, **_asked(effect, action))
     assert sync.run is not None
     return sync.run
+
+
+class _Asked(TypedDict):
+    actor: Actor
+    cause: Cause
+    ref: str
+    commit: str
+    when_open: bool
+
+
+def _asked(effect: Effect, action: Action) -> _Asked:
+    """What is said of a deployment and of a sync alike.
+
+    In the name of the person whom the trigger names, else of the panel, which hours bind.
+    """
+    firing = effect.firing
+    ref, commit = _ref(effect, action)
+    return {
+        "actor": Actor(
+            user=firing.trigger.act_as, door=Door.SCHEDULE, address=firing.address, behind=firing.behind or firing.by
+        ),
+        "cause": Cause.TRIGGER,
+        "ref": ref,
+        "commit": commit,
+        "when_open": firing.trigger.when_closed == WhenClosed.HOLD,
+    }
+
+
+def _ref(effect: Effect, action: Action) -> tuple[str, str]:
+    """What to deploy: ref and commit, as far as the action takes them from the payload."""
+    if not action.commit_from:
+        return "", ""
+    value = pointer_value(effect.firing.payload, action.commit_from)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"The payload has no commit or ref at {action.commit_from}.")
+    return ("", value) if _FULL_COMMIT.match(value) else (value, "")
 
 
 def _script(effect: Effect, action: Action) -> Run:
