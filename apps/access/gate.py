@@ -108,6 +108,31 @@ def require(
     return decision
 
 
+def require_or_wait(
+    *,
+    actor: Actor,
+    subject: Subject,
+    action: str,
+    extra: Sequence[RuleResult] = (),
+    override: str = "",
+    when_open: bool = False,
+    detail: dict[str, Any] | None = None,
+) -> dt.datetime | None:
+    """Requires to ACT: None when it may begin now. With `when_open`, a refusal that time will lift is that moment.
+
+    To wait is recorded as “deploy when open”. Raises Refused.
+    """
+    if when_open and not override:
+        decision = decide(actor=actor, act=Act.ACT, subject=subject, extra=extra)
+        if not decision.allowed and decision.opens_at is not None:
+            told = {**(detail or {}), "waits_until": decision.opens_at.isoformat()}
+            reasons = decision.reasons
+            audit.record(actor=actor, action=f"{action} when open", subject=subject, reasons=reasons, detail=told)
+            return decision.opens_at
+    require(actor=actor, act=Act.ACT, subject=subject, action=action, extra=extra, override=override, detail=detail)
+    return None
+
+
 def _may_override(actor: Actor) -> bool:
     if actor.user is None:
         return actor.door is Door.COMMAND

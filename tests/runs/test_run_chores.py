@@ -45,7 +45,8 @@ def ended_run(request_run: Requester, tell: Path, state: RunState = RunState.SUC
 
 
 def test_waiting_run_is_queued_when_its_time_has_come(request_run: Requester) -> None:
-    run = request_run(not_before=NOW() + timedelta(seconds=30), summary="Closed.")
+    run = request_run(not_before=NOW() + timedelta(seconds=30))
+    assert run.summary.startswith("Waits until ")
     assert run_advance_waiting(NOW()) == 0
     assert not OrmQ.objects.exists()
     assert run_advance_waiting(NOW() + timedelta(seconds=31)) == 1

@@ -26,7 +26,7 @@ def rings() -> list[tuple[str, tuple[int, ...]]]:
 
 
 def test_request_makes_a_row_and_rings_for_it(request_run: Requester, subject: Subject) -> None:
-    run = request_run(params={"ref": "main"}, override="burning", summary="why")
+    run = request_run(params={"ref": "main"}, override="burning")
     assert (run.state, run.subject_id, run.subject_path) == ("queued", subject.pk, "shop/prod")
     assert (run.requested_name, run.cause, run.override_reason) == ("operator", "command", "burning")
     assert (run.time_limit, run.silence_limit) == (3600, 900)

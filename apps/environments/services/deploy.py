@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from apps.access import audit, gate
+from apps.access import gate
 from apps.access.decision import RuleResult
 from apps.access.errors import Refused
 from apps.environments.models import Action, Deployment
@@ -16,8 +16,6 @@ from apps.runs.knock import knock
 from apps.runs.services import run_request
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from apps.access.actor import Actor
     from apps.environments.models import Cluster, Environment, Host
     from apps.runs.models import Cause, Run
@@ -41,7 +39,15 @@ def deploy_request(
     Raises Refused, Conflict (another run of the environment is not finished), InputError.
     """
     ref, commit = ref_checked(ref or commit or environment.branch), commit_checked(commit)
-    opens_at = _admitted(environment, actor, cluster, host, override=override, when_open=when_open, ref=ref)
+    opens_at = gate.require_or_wait(
+        actor=actor,
+        subject=environment,
+        action="deploy",
+        extra=[targets_rule(environment, cluster, host)],
+        override=override,
+        when_open=when_open,
+        detail={"ref": ref, "target": target_name(cluster, host)},
+    )
     with transaction.atomic():
         run = run_request(
             kind=Action.DEPLOY,
@@ -50,42 +56,11 @@ def deploy_request(
             cause=cause,
             params=knock(actor),
             not_before=opens_at,
-            summary=f"Waits until {opens_at:%Y-%m-%d %H:%M} UTC." if opens_at else "",
             override=override,
             time_limit=environment.time_limit,
             silence_limit=environment.silence_limit,
         )
         return deployment_create(run, environment, Action.DEPLOY, ref=ref, commit=commit, cluster=cluster, host=host)
-
-
-def _admitted(
-    environment: Environment,
-    actor: Actor,
-    cluster: Cluster | None,
-    host: Host | None,
-    *,
-    override: str,
-    when_open: bool,
-    ref: str,
-) -> dt.datetime | None:
-    """None when it may start now, else when it may; raises Refused when it may not."""
-    extra = [targets_rule(environment, cluster, host)]
-    detail = {"ref": ref, "target": target_name(cluster, host)}
-    asked: dict[str, Any] = {"actor": actor, "act": gate.Act.ACT, "subject": environment, "extra": extra}
-    if when_open and not override:
-        decision = gate.decide(**asked)
-        if not decision.allowed and decision.opens_at is not None:
-            until = {"waits_until": decision.opens_at.isoformat()}
-            audit.record(
-                actor=actor,
-                action="deploy when open",
-                subject=environment,
-                reasons=decision.reasons,
-                detail=detail | until,
-            )
-            return decision.opens_at
-    gate.require(**asked, action="deploy", override=override, detail=detail)
-    return None
 
 
 def deployment_create(

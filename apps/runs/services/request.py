@@ -33,7 +33,6 @@ def run_request(
     subject_path: str = "",
     exclusive: bool = True,
     not_before: datetime | None = None,
-    summary: str = "",
     override: str = "",
     time_limit: int | None = None,
     silence_limit: int | None = None,
@@ -46,9 +45,10 @@ def run_request(
     known = kind_named(kind)  # an unknown kind is a bug: here and not in the runner
     run = _row(kind, subject, actor, cause, params, time_limit, silence_limit)
     run.subject_path = subject_path or run.subject_path
-    run.exclusive, run.summary, run.override_reason = exclusive, summary[:500], override[:300]
+    run.exclusive, run.override_reason = exclusive, override[:300]
     if not_before is not None:
         run.state, run.not_before, run.queued_at = RunState.WAITING, not_before, None
+        run.summary = f"Waits until {not_before:%Y-%m-%d %H:%M} UTC."
     with transaction.atomic():
         _save_or_conflict(run)
         if run.state == RunState.QUEUED and not known.is_remote:

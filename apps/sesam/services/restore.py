@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from apps.access import gate
 from apps.access.errors import InputError
 from apps.runs.knock import knock
 from apps.runs.services import paused_now, run_request, subject_held
 from apps.sesam.models import Node, SyncAction
-from apps.sesam.services.rules import act_admitted, confirmed_checked
+from apps.sesam.services.rules import confirmed_checked, node_rule
 from apps.sesam.services.sync import sync_create
 
 if TYPE_CHECKING:
@@ -36,7 +37,15 @@ def restore_request(
         raise InputError(f"That snapshot is of another node than {node.name}.", "snapshot")
     confirmed = confirmed_checked(confirmed)
     detail = {"snapshot": snapshot.pk, "taken_at": snapshot.taken_at.isoformat()}
-    act_admitted(node, actor, action="restore", override=override, detail=detail)
+    gate.require(
+        actor=actor,
+        act=gate.Act.ACT,
+        subject=node,
+        action="restore",
+        extra=[node_rule(node)],
+        override=override,
+        detail=detail,
+    )
     with transaction.atomic():
         subject_held(Node, node.pk)  # first, as a push does: or each might wait for the other
         run = run_request(

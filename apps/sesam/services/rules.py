@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from apps.access import audit, gate
+from apps.access import gate
 from apps.access.decision import RuleResult
 from apps.access.errors import InputError, NotFound
 from apps.runs.knock import actor_of
@@ -13,9 +13,6 @@ from apps.sesam.models import Node
 from apps.sesam.selectors import repository_of
 
 if TYPE_CHECKING:
-    import datetime as dt
-
-    from apps.access.actor import Actor
     from apps.access.decision import Decision
     from apps.runs.models import Run
 
@@ -40,24 +37,6 @@ def pause_rule(node: Node, cause: str) -> RuleResult:
     paused = cause in BY_ITSELF and node.auto_paused_at is not None
     reason = f"Automatic applying is paused: {node.auto_paused_reason}" if paused else "It is not paused."
     return RuleResult(name="pause", allowed=not paused, reason=reason)
-
-
-def act_admitted(
-    node: Node, actor: Actor, *, action: str, override: str, when_open: bool = False, detail: dict[str, Any]
-) -> dt.datetime | None:
-    """None when the node may be changed now, else when it may (with `when_open`); raises Refused when it may not."""
-    asked: dict[str, Any] = {"actor": actor, "act": gate.Act.ACT, "subject": node, "extra": [node_rule(node)]}
-    if when_open and not override:
-        decision = gate.decide(**asked)
-        if not decision.allowed and decision.opens_at is not None:
-            until = {"waits_until": decision.opens_at.isoformat()}
-            reasons = decision.reasons
-            audit.record(
-                actor=actor, action=f"{action} when open", subject=node, reasons=reasons, detail=detail | until
-            )
-            return decision.opens_at
-    gate.require(**asked, action=action, override=override, detail=detail)
-    return None
 
 
 def confirmed_checked(confirmed: dict[str, int] | None) -> dict[str, int]:

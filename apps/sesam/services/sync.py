@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from apps.access import gate
 from apps.repos.refs import commit_checked, ref_checked
 from apps.runs.knock import knock
 from apps.runs.services import run_request
 from apps.sesam.models import Sync, SyncAction
 from apps.sesam.selectors import branch_of
-from apps.sesam.services.rules import act_admitted, confirmed_checked
+from apps.sesam.services.rules import confirmed_checked, node_rule
 
 if TYPE_CHECKING:
     from apps.access.actor import Actor
@@ -40,7 +41,15 @@ def sync_request(
     ref, commit = ref_checked(ref or commit or branch_of(node)), commit_checked(commit)
     confirmed = confirmed_checked(confirmed)
     detail: dict[str, Any] = {"ref": commit or ref} | ({"confirmed": confirmed} if confirmed else {})
-    opens_at = act_admitted(node, actor, action="sync", override=override, when_open=when_open, detail=detail)
+    opens_at = gate.require_or_wait(
+        actor=actor,
+        subject=node,
+        action="sync",
+        extra=[node_rule(node)],
+        override=override,
+        when_open=when_open,
+        detail=detail,
+    )
     with transaction.atomic():
         run = run_request(
             kind=SyncAction.SYNC,
@@ -49,7 +58,6 @@ def sync_request(
             cause=cause,
             params={**knock(actor), "resend_secrets": bool(resend_secrets)},
             not_before=opens_at,
-            summary=f"Waits until {opens_at:%Y-%m-%d %H:%M} UTC." if opens_at else "",
             override=override,
             time_limit=node.time_limit,
         )
