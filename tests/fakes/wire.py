@@ -101,7 +101,7 @@ class WireServer:
             self._listener = listener
 
     def close(self, seconds: float | None = None) -> None:
-        """Refuse every connection from now on, and end those that are kept. It is over after `seconds`, if given."""
+        """Refuse every new connection from now on. It is over after `seconds`, if given."""
         with self._lock:
             listener, self._listener = self._listener, None
         if listener is not None:
@@ -113,13 +113,17 @@ class WireServer:
             timer.start()
 
     def stop(self) -> None:
-        self._stopped.set()
+        with self._opening:  # who is opening it again just now has ended, and nobody does after this
+            self._stopped.set()
         self.close()
         self._thread.join()
         with self._lock:
             kept = list(self._kept)
         for connection in kept:
-            _reset(connection)
+            # Closed by its own thread: one that still reads from it must not meet the number's next owner.
+            with contextlib.suppress(OSError):
+                _linger_not(connection)
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while not self._stopped.is_set():
@@ -321,10 +325,14 @@ class _Handler(BaseHTTPRequestHandler):
 def _reset(connection: socket.socket) -> None:
     """End with RST, whatever was still to be read or sent."""
     try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        _linger_not(connection)
         os.close(connection.detach())
     except OSError:
         pass
+
+
+def _linger_not(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @cache
