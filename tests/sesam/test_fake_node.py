@@ -8,10 +8,10 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 from tests.fakes.fixtures import Authority
 from tests.fakes.sesam_node import FakeNode
 from tests.support.ports import free_port
+from tests.support.runner import wait_until
 
 PIPE = {"_id": "customers", "type": "pipe", "source": {"type": "dataset", "dataset": "raw"}}
 SYSTEM = {"_id": "crm", "type": "system:url"}
@@ -44,7 +45,7 @@ def ask(
     request = urllib.request.Request(url + path, data, {"Authorization": f"{scheme} {jwt}"} | given, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=30) as answer:
             return answer.status, answer.read(), dict(answer.headers)
     except urllib.error.HTTPError as error:
         with error:
@@ -170,11 +171,13 @@ def test_secrets_of_node_and_system(fake_node: FakeNode) -> None:
 
 
 def test_what_runs(fake_node: FakeNode) -> None:
-    fake_node.deploying = 0.3
+    fake_node.deploying = 60
     ask(fake_node, "PUT", "/config", [PIPE, SYSTEM])
     assert json.loads(ask(fake_node, "GET", "/pipes")[1])[0]["runtime"]["state"] == "Deploying"
-    time.sleep(0.35)
-    assert json.loads(ask(fake_node, "GET", "/pipes/customers")[1])["runtime"]["state"] == "Running"
+    fake_node.deploying = 0.01
+    wait_until(lambda: json.loads(ask(fake_node, "GET", "/pipes/customers")[1])["runtime"]["state"] == "Running")
+    fake_node.deploying = 60
+    fake_node.store.changed_at["customers"] -= 60
     ask(fake_node, "PUT", "/config", [PIPE])  # not changed
     assert json.loads(ask(fake_node, "GET", "/pipes/customers")[1])["runtime"]["state"] == "Running"
     assert ask(fake_node, "GET", "/pipes/absent")[0] == 404
@@ -212,12 +215,19 @@ def test_faults_are_counted(fake_node: FakeNode) -> None:
 
 
 def test_closed_and_opened_again(fake_node: FakeNode) -> None:
-    fake_node.close(seconds=0.3)
+    def answers() -> bool:
+        with suppress(urllib.error.URLError):
+            return ask(fake_node, "GET", "/env")[0] == 200
+        return False
+
+    fake_node.close()
     for _ in range(2):
         with pytest.raises(urllib.error.URLError, match="refused"):
             ask(fake_node, "GET", "/env")
-    time.sleep(0.4)
-    assert ask(fake_node, "GET", "/env")[0] == 200
+    fake_node.open()
+    assert answers()
+    fake_node.close(seconds=0.1)
+    wait_until(answers)
 
 
 def test_process_keeps_its_state_over_a_kill(tmp_path: Path, authority: Authority) -> None:
@@ -234,7 +244,7 @@ def test_process_keeps_its_state_over_a_kill(tmp_path: Path, authority: Authorit
             ask(url, "PUT", "/config", [PIPE, SYSTEM][:number], jwt="t", context=context)
             ask(url, "POST", "/env", {str(number): number}, jwt="t", context=context)
             process.send_signal(end)
-            assert process.wait(10) == (0 if end == signal.SIGTERM else -end)
+            assert process.wait(30) == (0 if end == signal.SIGTERM else -end)
     kept = json.loads((tmp_path / "node.json").read_text())
     assert set(kept["entities"]) == {"customers", "crm"}
     assert kept["variables"] == {"1": 1, "2": 2}
