@@ -50,7 +50,7 @@ class Program:
     def command(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         argv = [self.python, str(self.pyz), *arguments]
         return subprocess.run(
-            argv, env=self._environment() | env, capture_output=True, text=True, timeout=30, check=False
+            argv, env=self._environment() | env, capture_output=True, text=True, timeout=60, check=False
         )
 
     def start(self, **env: str) -> Program:
@@ -63,12 +63,12 @@ class Program:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(30)
 
     def held(self) -> set[str]:
         """The names of the runs on its disk."""
@@ -136,7 +136,7 @@ def lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
-def wait_until(condition: Callable[[], object], limit: float = 15) -> None:
+def wait_until(condition: Callable[[], object], limit: float = 60) -> None:
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit} s"

@@ -24,28 +24,31 @@ SLOW = """
 steps:
   - shell: |
       echo one; echo one >> {done}
-      echo two; echo two >> {done}; sleep {seconds}; echo slept
+      echo two; echo two >> {done}; while [ ! -e {gate} ]; do sleep 0.02; done; echo waited
       echo three; echo three >> {done}
   - shell: echo four >> {done}
 """
 ALL = ["one", "two", "three", "four"]
 
 
-def _slow(tmp_path: Path, seconds: float) -> tuple[Path, str]:
-    done = tmp_path / "done"
-    return done, SLOW.format(done=done, seconds=seconds)
+def _slow(tmp_path: Path) -> tuple[Path, Path, str]:
+    """What was done, the gate that the second command waits for, and the script."""
+    done, gate = tmp_path / "done", tmp_path / "gate"
+    return done, gate, SLOW.format(done=done, gate=gate)
 
 
 def test_a_command_goes_on_while_the_agent_is_dead(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
-    done, script = _slow(tmp_path, 1.0)
+    done, gate, script = _slow(tmp_path)
     agent.start()
     run = panel.fire("web", 1, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
     agent.kill()
     agent.start()
+    panel.until(lambda: len(panel.hellos) > 1)
+    gate.touch()
     assert panel.ended(run)["state"] == "succeeded"
     assert lines_of(done) == ALL
-    assert run.text("out") == "one\ntwo\nslept\nthree\n"
+    assert run.text("out") == "one\ntwo\nwaited\nthree\n"
     assert [event["kind"] for event in run.events].count("started") == 1
 
 
@@ -54,33 +57,36 @@ def test_a_wrong_clock_uses_up_no_time_of_a_run(
     agent: Program, panel: FakePanel, tmp_path: Path, offset: float
 ) -> None:
     """The journal has the panel's time; an agent that comes back does not know yet how far its own is off."""
-    done, script = _slow(tmp_path, 0.7)
+    done, gate, script = _slow(tmp_path)
     panel.time_offset = offset
     agent.start()
     run = panel.fire("web", 1, script, max_age=0)
     wait_until(lambda: lines_of(done) == ["one", "two"])
     agent.kill()
     agent.start()
+    panel.until(lambda: len(panel.hellos) > 1)
+    gate.touch()
     assert panel.ended(run)["state"] == "succeeded"
     assert lines_of(done) == ALL
 
 
 def test_a_command_that_ended_meanwhile_is_not_run_again(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
-    done, script = _slow(tmp_path, 0.3)
+    done, gate, script = _slow(tmp_path)
     agent.start()
     run = panel.fire("web", 1, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
     agent.kill()
+    gate.touch()
     wait_until(lambda: list(agent.state.glob("runs/*/steps/0-0-1/exit")))
     agent.start()
     assert panel.ended(run)["state"] == "succeeded"
     assert lines_of(done) == ALL
-    assert run.text("out") == "one\ntwo\nslept\nthree\n"
+    assert run.text("out") == "one\ntwo\nwaited\nthree\n"
 
 
 def test_what_may_have_run_in_part_is_not_run_again(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
     """The machine went down: the command is gone, and it left no status."""
-    done, script = _slow(tmp_path, 60)
+    done, _, script = _slow(tmp_path)
     agent.start()
     run = panel.fire("web", 1, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
@@ -95,7 +101,7 @@ def test_what_may_have_run_in_part_is_not_run_again(agent: Program, panel: FakeP
 
 def test_after_another_boot_nothing_is_begun(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
     """A power cut may lose the claim that a command made; what was synced before says that it may have run."""
-    done, script = _slow(tmp_path, 60)
+    done, _, script = _slow(tmp_path)
     agent.start()
     run = panel.fire("web", 1, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
@@ -134,7 +140,8 @@ def test_kills_at_any_moment_neither_lose_nor_double_anything(agent: Program, pa
 
 def test_a_run_that_was_dropped_is_never_run_again(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
     """A panel that was restored from a backup asks for what was done."""
-    done, script = _slow(tmp_path, 0)
+    done, gate, script = _slow(tmp_path)
+    gate.touch()
     agent.start()
     run = panel.fire("web", 1, script)
     panel.ended(run)
@@ -152,7 +159,8 @@ def test_what_began_on_another_machine_with_this_key_is_not_begun(
     agent: Program, panel: FakePanel, tmp_path: Path
 ) -> None:
     """A copied disk, or one that was lost: the panel has heard of the run, and nothing of it is here."""
-    done, script = _slow(tmp_path, 0)
+    done, gate, script = _slow(tmp_path)
+    gate.touch()
     panel.fire("web", 1, script).events.append({"kind": "started"})
     other = panel.fire("api", 1, "steps: [{shell: 'true'}]")
     agent.start()
@@ -165,7 +173,7 @@ def test_what_began_on_another_machine_with_this_key_is_not_begun(
 def test_a_number_that_a_restored_panel_gives_out_again_is_another_run(
     agent: Program, panel: FakePanel, tmp_path: Path
 ) -> None:
-    done, script = _slow(tmp_path, 60)
+    done, _, script = _slow(tmp_path)
     agent.start()
     old = panel.fire("web", 5, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
@@ -180,7 +188,7 @@ def test_a_number_that_a_restored_panel_gives_out_again_is_another_run(
 
 
 def test_a_stop_is_kept_over_a_crash(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
-    done, script = _slow(tmp_path, 60)
+    done, _, script = _slow(tmp_path)
     agent.start()
     run = panel.fire("web", 1, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
@@ -194,12 +202,14 @@ def test_a_stop_is_kept_over_a_crash(agent: Program, panel: FakePanel, tmp_path:
 
 
 def test_leaving_politely_leaves_the_work_alone(agent: Program, panel: FakePanel, tmp_path: Path) -> None:
-    done, script = _slow(tmp_path, 1.0)
+    done, gate, script = _slow(tmp_path)
     agent.start()
     run = panel.fire("web", 1, script)
     wait_until(lambda: lines_of(done) == ["one", "two"])
     assert agent.stop() == 0
     agent.start()
+    panel.until(lambda: len(panel.hellos) > 1)
+    gate.touch()
     assert panel.ended(run)["state"] == "succeeded"
     assert lines_of(done) == ALL
 
@@ -239,7 +249,7 @@ def test_a_disk_that_is_full_for_a_while_only_delays(
         assert panel.ended(run)["state"] == "succeeded"
     finally:
         agent.leave()
-        thread.join(10)
+        thread.join(30)
     assert len(failures) == 3
     assert lines_of(done) == ["one", "two"]
     assert run.steps == [(0, "running"), (0, "succeeded")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_without_websockets_it_polls(agent: Program, panel: FakePanel) -> None:
     began = time.monotonic()
     run = panel.fire("web", 1, HELLO)
     assert panel.ended(run)["state"] == "succeeded"
-    assert time.monotonic() - began < 5  # told at once, not at the end of a poll
+    assert time.monotonic() - began < 15  # told at once, not at the end of a poll, which is after 25 seconds
     assert run.text("out") == "hello\n"
     wait_until(lambda: agent.held() == set())
 
@@ -84,7 +85,10 @@ def test_a_clock_that_is_wrong_is_reckoned_with(agent: Program, panel: FakePanel
     panel.time_offset = 7200.0
     agent.start()
     panel.until(lambda: panel.hellos)
-    wait_until(lambda: "7,200 seconds off" in agent.log.read_text())
+    wait_until(lambda: "seconds off the panel's" in agent.log.read_text())
+    told = re.search(r"clock is -(\S+) seconds off", agent.log.read_text())
+    assert told is not None
+    assert 7100 < int(told[1].replace(",", "")) <= 7200  # less the time that the panel's word took
     run = panel.fire("web", 1, HELLO, max_age=3600)  # by the panel's clock it is two hours old
     assert panel.ended(run)["state"] == "failed"
     assert "Not run" in run.ended["summary"]

@@ -58,8 +58,9 @@ def test_a_refusal_is_told_in_the_server_s_words(program: Program, panel: FakePa
 
 
 def test_a_run_that_a_crash_cut_short_is_taken_up(program: Program, panel: FakePanel, tmp_path: Path) -> None:
-    done = tmp_path / "done"
-    _set_up(program, panel, tmp_path, f"steps:\n  - shell: echo x >> {done}; sleep 0.5; echo y >> {done}\n")
+    done, gate = tmp_path / "done", tmp_path / "gate"
+    wait = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+    _set_up(program, panel, tmp_path, f"steps:\n  - shell: echo x >> {done}; {wait}; echo y >> {done}\n")
     program.start()
     wait_until((program.state / "old.json").exists)
     program.kill()
@@ -68,6 +69,7 @@ def test_a_run_that_a_crash_cut_short_is_taken_up(program: Program, panel: FakeP
     wait_until(lambda: lines_of(done) == ["x"])
     program.kill()
     program.start()
+    gate.touch()
     wait_until(lambda: lines_of(done) == ["x", "y"] and program.held() == set())
     assert lines_of(done) == ["x", "y"]
 

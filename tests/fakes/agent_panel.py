@@ -134,12 +134,12 @@ class FakePanel:
     def forget(self, number: int) -> None:
         self._tell({"type": "forget", "run": number})
 
-    def until(self, condition: Callable[[], object], limit: float = 20) -> None:
+    def until(self, condition: Callable[[], object], limit: float = 60) -> None:
         with self.changed:
             if not self.changed.wait_for(condition, limit):
                 raise AssertionError(f"not within {limit} s; runs: {self.runs}; hellos: {self.hellos}")
 
-    def ended(self, run: FakeRun, limit: float = 20) -> dict[str, Any]:
+    def ended(self, run: FakeRun, limit: float = 60) -> dict[str, Any]:
         self.until(lambda: run.ended, limit)
         assert run.ended is not None
         return run.ended
