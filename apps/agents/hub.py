@@ -25,7 +25,8 @@ from apps.agents import protocol
 from apps.agents.bell import CHANNEL
 from apps.agents.hand_over import Plan, plan
 from apps.agents.selectors import lines_standing, orders_open, sessions_count
-from apps.agents.services.hand_over import orders_begin, orders_give_up, orders_tell_again
+from apps.agents.services.give_up import orders_give_up
+from apps.agents.services.hand_over import orders_begin, orders_tell_again
 from apps.runs.listener import Listener, listener_open
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apps.agents.services.orders import orders_expire
+from apps.agents.services.give_up import orders_expire
 from apps.environments.services.status import statuses_start_due
 from apps.runs.queue import ring
 from apps.runs.queue_state import queue_state

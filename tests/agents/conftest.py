@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.access.models import Subject
 from apps.agents.keys import key_digest, key_new
 from apps.agents.models import Agent
-from apps.agents.services import order_request
+from apps.agents.services.orders import News, orders_request
 from apps.runs.models import Cause, Run
 from tests.live.server import WebServer, server_start
 from tests.support.runner import OPERATOR
@@ -30,13 +30,11 @@ def agent_make(name: str, **values: Any) -> tuple[Agent, str]:
 def order_make(agent: Agent, number: int = 1, trigger: str = "web", age: float = 0, **values: Any) -> Run:
     """What a firing `age` seconds ago asks of the agent."""
     subject, _ = Subject.objects.get_or_create(kind="trigger", path=trigger)
-    given: dict[str, Any] = {
-        "fired_at": timezone.now() - timedelta(seconds=age),
-        "max_age": 3600,
-        "actor": OPERATOR,
-        "cause": Cause.TRIGGER,
-    }
-    return order_request(agent=agent, subject=subject, name=trigger, number=number, **(given | values))
+    limits = {name: values.pop(name) for name in ("time_limit", "silence_limit") if name in values}
+    told: dict[str, Any] = {"fired_at": timezone.now() - timedelta(seconds=age), "max_age": 3600}
+    news = News(name=trigger, number=number, **(told | values))
+    (run,) = orders_request(agents=[agent], subject=subject, news=news, actor=OPERATOR, cause=Cause.TRIGGER, **limits)
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.access.actor import Actor, Door
 from apps.access.models import Subject
 from apps.agents.models import Agent
 from apps.agents.selectors import orders_open
-from apps.agents.services import order_request
-from apps.runs.models import Cause, Run
+from apps.runs.models import Run
 from apps.runs.services import run_move
 from apps.runs.states import RunState
+from tests.agents.conftest import order_make
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 NOW = timezone.now()
@@ -25,19 +24,8 @@ def agent(db: None) -> Agent:
     return Agent.objects.create(name="box", session="here:1")
 
 
-def ask(agent: Agent, name: str, number: int, *, age: int = 0, subject: Subject | None = None) -> Run:
-    if subject is None:
-        subject, _ = Subject.objects.get_or_create(kind="trigger", path=name)
-    return order_request(
-        agent=agent,
-        subject=subject,
-        name=name,
-        number=number,
-        fired_at=NOW - timedelta(seconds=age),
-        max_age=60,
-        actor=Actor(user=None, door=Door.COMMAND),
-        cause=Cause.COMMAND,
-    )
+def ask(agent: Agent, name: str, number: int, *, age: int = 0) -> Run:
+    return order_make(agent, number, trigger=name, fired_at=NOW - timedelta(seconds=age), max_age=60)
 
 
 def test_begun_and_next_of_each_series(agent: Agent) -> None:

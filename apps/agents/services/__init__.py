@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from apps.agents.services.enrol import Enrolled, agent_code_issue, agent_create, agent_enrol, agent_revoke
-from apps.agents.services.orders import order_request
 
-__all__ = ["Enrolled", "agent_code_issue", "agent_create", "agent_enrol", "agent_revoke", "order_request"]
+__all__ = ["Enrolled", "agent_code_issue", "agent_create", "agent_enrol", "agent_revoke"]

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.models import OuterRef, Subquery, Value
 from django.db.models.functions import Concat
-from django.utils import timezone
 
 from apps.access.errors import DecryptionError
 from apps.agents import protocol
 from apps.agents.models import Order
+from apps.agents.services.give_up import order_refuse
 from apps.agents.services.signing import signer
-from apps.runs.recorder import note_append
-from apps.runs.services import run_move, runs_begin
+from apps.runs.services import runs_begin
 from apps.runs.states import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
 logger = logging.getLogger(__name__)
-EXPIRED_AT_ONCE = 50
 
 
 def orders_begin(run_ids: Collection[int]) -> dict[int, str]:
@@ -48,20 +46,6 @@ def orders_tell_again(run_ids: Collection[int]) -> dict[int, str]:
         return _messages(run_ids, again=True)
 
 
-def orders_give_up(run_ids: Iterable[int]) -> int:
-    """End queued runs as failed whose firing is too old to be acted on; how many."""
-    count = 0
-    for order in Order.objects.filter(run_id__in=list(run_ids)[:EXPIRED_AT_ONCE]).select_related("agent"):
-        fired = timezone.localtime(order.fired_at)
-        count += _refuse(
-            order.run_id,
-            f"Not run: {order.agent.name} could not take it within {_span(order.max_age)} of the firing "
-            f"on {fired:%Y-%m-%d %H:%M:%S %Z}.",
-            RunState.QUEUED,
-        )
-    return count
-
-
 def _messages(run_ids: Collection[int], *, again: bool) -> dict[int, str]:
     found: dict[int, str] = {}
     for order in Order.objects.filter(run_id__in=run_ids, open=True).select_related("agent", "run"):
@@ -69,7 +53,7 @@ def _messages(run_ids: Collection[int], *, again: bool) -> dict[int, str]:
             found[order.run_id] = _message(order, again=again)
         except DecryptionError as error:
             logger.error("Run %s cannot be handed over: %s", order.run_id, error)
-            _refuse(order.run_id, f"Its script cannot be signed: {error}", RunState.RUNNING)
+            order_refuse(order.run_id, f"Its script cannot be signed: {error}", RunState.RUNNING)
     return found
 
 
@@ -96,18 +80,3 @@ def _signature(order: Order) -> str:
     return signer().sign(
         agent=order.agent.name, run=order.run_id, trigger=order.name, count=order.number, script=order.script
     )
-
-
-def _refuse(run_id: int, sentence: str, state: RunState) -> bool:
-    with transaction.atomic():
-        moved = run_move(run_id=run_id, to=RunState.FAILED, before=[state], summary=sentence[:500])
-        if moved:
-            note_append(moved, sentence)
-    return moved is not None
-
-
-def _span(seconds: int) -> str:
-    for name, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {name}"
-    return f"{seconds} seconds"

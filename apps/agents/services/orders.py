@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -13,8 +12,7 @@ from apps.agents.models import Agent, Order
 from apps.runs.bell import ring_viewers
 from apps.runs.knock import knock
 from apps.runs.models import Cause, Run
-from apps.runs.recorder import note_append
-from apps.runs.services import run_move, runs_request_remote
+from apps.runs.services import runs_request_remote
 from apps.runs.states import RunState
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
     from apps.access.actor import Actor
     from apps.access.models import Subject
-
-EXPIRED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,27 +33,6 @@ class News:
     max_age: int  # seconds
     payload: Any = None
     script: str = ""
-
-
-def order_request(
-    *,
-    agent: Agent,
-    subject: Subject,
-    name: str,
-    number: int,
-    fired_at: dt.datetime,
-    max_age: int,
-    actor: Actor,
-    cause: Cause,
-    payload: Any = None,
-    script: str = "",
-    time_limit: int | None = None,
-    silence_limit: int | None = None,
-) -> Run:
-    """A run for this agent, queued until it is connected and done with earlier ones of the same subject."""
-    news = News(name=name, number=number, fired_at=fired_at, max_age=max_age, payload=payload, script=script)
-    limits = {"time_limit": time_limit, "silence_limit": silence_limit}
-    return orders_request(agents=[agent], subject=subject, news=news, actor=actor, cause=cause, **limits)[0]
 
 
 def orders_request(
@@ -105,27 +80,3 @@ def orders_replace(*, run_ids: Iterable[int], news: News, actor: Actor, cause: C
         Order.objects.filter(run__in=taken).update(**asdict(news))
         ring_viewers(*taken)
     return taken
-
-
-def order_replace(*, run: Run, news: News, actor: Actor, cause: Cause) -> bool:
-    """The same for one run; False when its agent has begun it, or it has ended."""
-    return bool(orders_replace(run_ids=[run.pk], news=news, actor=actor, cause=cause))
-
-
-def orders_expire(now: dt.datetime) -> int:
-    """End what waited for an agent that was away for longer than the trigger allows; how many. For the clock."""
-    waiting = Order.objects.filter(open=True, run__state=RunState.QUEUED).order_by("pk")
-    count = 0
-    for max_age in set(waiting.order_by().values_list("max_age", flat=True).distinct()):
-        old = waiting.filter(max_age=max_age, fired_at__lt=now - timedelta(seconds=max_age))
-        count += sum(_expire(order) for order in old.select_related("agent")[:EXPIRED_AT_ONCE])
-    return count
-
-
-def _expire(order: Order) -> bool:
-    sentence = f"Not run: {order.agent} did not come for it within {timedelta(seconds=order.max_age)}."
-    with transaction.atomic():
-        ended = run_move(run_id=order.pk, to=RunState.FAILED, before=[RunState.QUEUED], summary=sentence)
-        if ended:
-            note_append(ended, sentence)
-    return ended is not None
