@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from django.utils import timezone
 
@@ -16,6 +16,7 @@ from apps.environments.models import Deployment
 from apps.runs.models import Run
 from apps.runs.services import run_clean_up, run_stop, runs_reap
 from apps.runs.states import RunState
+from tests.support.processes import processes_of
 from tests.support.runner import log_text, start_runner, wait_for_state, wait_until
 from tests.support.site import OPERATOR, Build, Site, explain
 
@@ -40,18 +41,15 @@ def hold(shop: Site, phase: str, flag: Path) -> Callable[[], bool]:
     return flag.exists
 
 
-def processes_of(run: Run) -> list[str]:
-    """What still carries the run's mark, on the panel's machine or a host (they are the same one here)."""
-    run.refresh_from_db()
-    found = []
-    for process in psutil.process_iter():
-        try:
-            mark = process.environ().get("DEPLOYPANEL_RUN", "")
-            if mark.startswith(f"{run.pk}:{run.token}") and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline())[:100])
-        except psutil.Error:
-            continue
-    return found
+def held_in(phase: str, shop: Site, flag: Path) -> tuple[Run, subprocess.Popen[bytes]]:
+    """A second deployment that is in this phase now, and its runner."""
+    shop.deploy()
+    there = hold(shop, phase, flag)
+    run = shop.request().run
+    assert run is not None
+    process = start_runner(run)
+    wait_until(there)
+    return run, process
 
 
 def assert_whole(shop: Site) -> None:
@@ -80,12 +78,7 @@ def assert_next_works(shop: Site) -> None:
 @pytest.mark.parametrize("phase", PHASES)
 def test_stop(site: Build, phase: str, tmp_path: Path) -> None:
     shop = site(1, method="symlink")
-    shop.deploy()
-    there = hold(shop, phase, tmp_path / "flag")
-    run = shop.request().run
-    assert run is not None
-    process = start_runner(run)
-    wait_until(there)
+    run, process = held_in(phase, shop, tmp_path / "flag")
     started = time.monotonic()
     run_stop(run=run, actor=OPERATOR)
     wait_for_state(run, seconds=30)
@@ -103,12 +96,7 @@ def test_stop(site: Build, phase: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("phase", PHASES)
 def test_killed_runner(site: Build, phase: str, tmp_path: Path) -> None:
     shop = site(1, method="symlink")
-    shop.deploy()
-    there = hold(shop, phase, tmp_path / "flag")
-    run = shop.request().run
-    assert run is not None
-    process = start_runner(run)
-    wait_until(there)
+    run, process = held_in(phase, shop, tmp_path / "flag")
     process.send_signal(signal.SIGKILL)
     process.wait()
     runs_reap(timezone.now())

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from django.utils import timezone
 
@@ -21,6 +20,7 @@ from apps.runs.models import Cause, Run, Step
 from apps.runs.services import run_clean_up, run_stop, runs_reap
 from apps.runs.states import RunState
 from apps.triggers.models import Trigger
+from tests.support.processes import processes_of
 from tests.support.runner import OPERATOR, log_text, run_now, start_runner, wait_for_state, wait_until
 from tests.support.site import cell, explain
 from tests.support.sshd import Fleet
@@ -136,19 +136,6 @@ def test_a_host_that_fails_fails_alone(scripts: Build) -> None:
 
 
 HANGING = "steps:\n  - shell: |\n      sleep 61 &\n      touch begun; sleep 62\n    script: true\n"
-
-
-def processes_of(run: Run) -> list[str]:
-    run.refresh_from_db()
-    found = []
-    for process in psutil.process_iter():
-        try:
-            mark = process.environ().get("DEPLOYPANEL_RUN", "")
-            if mark.startswith(f"{run.pk}:{run.token}") and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline())[:100])
-        except psutil.Error:
-            continue
-    return found
 
 
 def test_a_stop_ends_what_runs_on_the_hosts(scripts: Build) -> None:
