@@ -280,17 +280,20 @@ class Proxy:
                 threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near: socket.socket) -> None:
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += near.recv(1)
-        self.asked.append(head)
-        host, _, port = head.split()[1].decode().partition(":")
-        with near, contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, int(port))) as far:
-            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=self._pass, args=(far, near), daemon=True)
-            back.start()
-            self._pass(near, far)
-            back.join()
+        with near, contextlib.suppress(OSError):
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                if not (byte := near.recv(1)):
+                    return  # it was given up
+                head += byte
+            self.asked.append(head)
+            host, _, port = head.split()[1].decode().partition(":")
+            with socket.create_connection((host, int(port))) as far:
+                near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=self._pass, args=(far, near), daemon=True)
+                back.start()
+                self._pass(near, far)
+                back.join()
 
     @staticmethod
     def _pass(source: socket.socket, to: socket.socket) -> None:
@@ -313,15 +316,16 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 def test_https_through_a_proxy(fake_node_tls: FakeNode, authority: Authority, proxy: Proxy) -> None:
-    patience = Patience(total=0.5, tries=1)
     with NodeClient(
-        url=fake_node_tls.url, jwt=fake_node_tls.jwt, ca_bundle=authority.bundle, patience=patience
+        url=fake_node_tls.url, jwt=fake_node_tls.jwt, ca_bundle=authority.bundle, patience=Patience(tries=1)
     ) as client:
         client.variables_put({"a": 1})
         assert client.variables() == {"a": 1}
         fake_node_tls.faults.add("GET", "*", "never")
+        client.patience = Patience(total=0.5, tries=1)
         with pytest.raises(NodeUnreachable, match=r"took longer than|was silent for too long"):
             client.variables()
+        client.patience = Patience(tries=1)
         fake_node_tls.close()
         with pytest.raises(NodeUnreachable):  # not lost: the proxy did not get through
             client.variables_put({"a": 2})

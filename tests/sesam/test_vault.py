@@ -17,8 +17,9 @@ from apps.sesam.vault import store_opened
 from tests.fakes.fixtures import Authority
 from tests.fakes.vault import FakeVault
 
-HASTY = Patience(connect=2.0, read=2.0, total=4.0, tries=3, limit=12.0, first=0.01, longest=0.02)
-SHORT = replace(HASTY, read=0.2, total=0.4)  # where the silence is waited for
+HASTY = Patience(connect=20.0, read=20.0, total=40.0, tries=3, limit=120.0, first=0.01, longest=0.02)
+# Where the end of it is waited for: that of the silence, or of the whole attempt.
+SHORT = {"never": replace(HASTY, read=0.3), "slow": replace(HASTY, total=0.5)}
 
 
 def store(vault: FakeVault, **more: Any) -> SecretStore:
@@ -196,17 +197,17 @@ def test_asked_again(fake_vault: FakeVault, kind: str) -> None:
         ("garbage", "did not answer as a Vault does"),
         ("redirect", "did not answer as a Vault does"),
         ("never", "silent for too long"),
-        ("slow", r"longer than 0\.4 s|silent for too long"),
+        ("slow", r"longer than 0\.5 s|silent for too long"),
     ],
 )
 def test_fails_in_the_end(fake_vault: FakeVault, kind: str, words: str) -> None:
     fake_vault.put("manual/a", "value")
     fake_vault.faults.add("GET", "*", kind, times=None)
     began = time.monotonic()
-    patience = SHORT if kind in {"never", "slow"} else HASTY
+    patience = SHORT.get(kind, HASTY)
     with pytest.raises(StoreError, match=words) as raised, store_opened(store(fake_vault), patience) as reader:
         reader.values(["a"])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert fake_vault.url in str(raised.value)
     assert "root-token" not in str(raised.value)
 
