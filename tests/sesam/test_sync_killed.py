@@ -134,12 +134,17 @@ def test_stop_does_not_wait_for_a_silent_node(dev: Setting, monkeypatch: pytest.
     monkeypatch.setattr(doors, "WORKING", Patience())
     dev.fake.faults.add("GET", "/api/env", "never", times=None)
 
-    def stop_soon(work: Work) -> None:
-        threading.Timer(0.3, lambda: work.end(STOP)).start()
+    def stop_while_it_waits(work: Work) -> None:
+        def stop() -> None:
+            wait_until(lambda: ("GET", "/api/env") in dev.fake.requests, 60)
+            stopped.append(time.monotonic())
+            work.end(STOP)
 
-    began = time.monotonic()
-    row = carried_out(asked(dev), stop_soon)
-    assert time.monotonic() - began < 3
+        threading.Thread(target=stop).start()
+
+    stopped: list[float] = []
+    row = carried_out(asked(dev), stop_while_it_waits)
+    assert time.monotonic() - stopped[0] < 20  # the silence alone is waited for longer
     assert row.state == RunState.STOPPED
 
 
@@ -161,7 +166,7 @@ def killed_at(dev: Setting, write: tuple[str, str], *, after: bool) -> Run:
     dev.fake.answer_of = answer_of  # type: ignore[method-assign]
     processes.append(start_runner(row.run))
     try:
-        processes[0].wait(30)
+        processes[0].wait(60)
     finally:
         processes[0].kill()
         processes[0].wait()
@@ -208,11 +213,22 @@ def test_stop_of_a_real_runner_in_the_middle_of_the_writes(
     before = dev.state()
     row = asked(dev)
     assert row.run is not None
-    dev.fake.faults.add("PUT", "/api/env", "slow", pause=0.008)
+    written, heard = threading.Event(), threading.Event()
+
+    def answer_of(method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
+        answer = FakeNode.answer_of(dev.fake, method, path, query, headers, body)
+        if (method, path) == ("PUT", "/api/env") and not written.is_set():
+            written.set()
+            heard.wait(60)
+        return answer
+
+    dev.fake.answer_of = answer_of  # type: ignore[method-assign]
     with runner_of(row.run) as process:
-        wait_until(lambda: ("PUT", "/api/env") in dev.fake.requests)
+        assert written.wait(60)
         run_stop(run=row.run, actor=OPERATOR)
-        process.wait(30)
+        wait_until(lambda: "Stopped by" in log_text(row.run), 60)
+        heard.set()
+        process.wait(60)
     row.run.refresh_from_db()
     assert row.run.state == RunState.STOPPED, row.run.summary
     assert "It was undone: the node has what it had before" in row.run.summary
