@@ -53,7 +53,7 @@ def run_now(run: Run, timeout: float = 60, **more: str) -> Run:
     return run
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Return as soon as it holds; the test fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -61,7 +61,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-def wait_for_state(run: Run, *states: str, seconds: float = 20) -> Run:
+def wait_for_state(run: Run, *states: str, seconds: float = 30) -> Run:
     """Return the run when it is in one of the states, by default any of those that end it."""
     wanted = states or tuple(ENDED)
 

@@ -101,7 +101,7 @@ class PrivateHost:
         )
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return
@@ -120,7 +120,7 @@ class PrivateHost:
         self.thaw()
         sessions = self.sessions()
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
         self.process = None
         for session in sessions:
             with contextlib.suppress(psutil.NoSuchProcess):
