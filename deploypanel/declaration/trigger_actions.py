@@ -13,6 +13,8 @@ from deploypanel.declaration.script_text import script_read, script_written
 from deploypanel.declaration.trigger_sources import Row, Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db import models
 
     from deploypanel.declaration.document import Value
@@ -42,13 +44,14 @@ class Actions(Rows):
         row = _READS[does](items, names)
         return row | {"when": _rule(items["when"], names) if "when" in items else None}
 
-    def current(self, instance: models.Model) -> list[Row]:
-        return [_action(row) for row in _actions(instance)]
+    def stored(self, instance: models.Model) -> Sequence[tuple[Action, Row]]:
+        rows = Action.objects.filter(trigger_id=instance.pk).select_related("environment", "node", "cluster")
+        return [(row, _action(row)) for row in rows.prefetch_related("hosts").order_by("position", "pk")]
 
     def assign(self, instance: models.Model, wanted: list[Row], objects: Objects) -> None:
-        rows = _actions(instance)
-        free = {row.pk: _action(row) for row in rows}
-        by_pk = {row.pk: row for row in rows}
+        stored = self.stored(instance)
+        free = {action.pk: row for action, row in stored}
+        by_pk = {action.pk: action for action, _ in stored}
         # First those that stay as they are, then those of the same target.
         chosen: dict[int, Action] = {}
         for same in (_equal, _alike):
@@ -62,8 +65,16 @@ class Actions(Rows):
         for place, wish in enumerate(wanted):
             _set(chosen.get(place) or Action(trigger_id=instance.pk), place, wish, objects)
 
-    def show(self, plain: list[Row]) -> str:
-        return f"[{', '.join(_words(row) for row in plain)}]"
+    def words(self, row: Row) -> str:
+        kind = next(key for key in DOES if key in row)
+        if kind == "agents":
+            words = "agents"
+        elif kind == "script":
+            where = [*row["hosts"], *([row["cluster"]] if row["cluster"] else [])]
+            words = f"script of {len(row['script'].splitlines())} lines on {' '.join(where)}"
+        else:
+            words = f"{kind} {row[kind]}"
+        return f"{words} when {row['when']}" if row["when"] is not None else words
 
     def write(self, instance: models.Model) -> Any:
         rows: list[Row] = super().write(instance)
@@ -131,11 +142,6 @@ def _rule(value: Value, names: Names) -> Any:
     return rule
 
 
-def _actions(instance: models.Model) -> list[Action]:
-    rows = Action.objects.filter(trigger_id=instance.pk).select_related("environment", "node", "cluster")
-    return list(rows.prefetch_related("hosts").order_by("position", "pk"))
-
-
 def _action(row: Action) -> Row:
     """The row as `read_row` would have read it."""
     found: Row
@@ -173,15 +179,3 @@ def _equal(one: Row, other: Row) -> bool:
 def _alike(one: Row, other: Row) -> bool:
     """The same thing to the same target, be it under another rule."""
     return any(key in one and key in other and (key in {"agents", "script"} or one[key] == other[key]) for key in DOES)
-
-
-def _words(row: Row) -> str:
-    kind = next(key for key in DOES if key in row)
-    if kind == "agents":
-        words = "agents"
-    elif kind == "script":
-        where = [*row["hosts"], *([row["cluster"]] if row["cluster"] else [])]
-        words = f"script of {len(row['script'].splitlines())} lines on {' '.join(where)}"
-    else:
-        words = f"{kind} {row[kind]}"
-    return f"{words} when {row['when']}" if row["when"] is not None else words

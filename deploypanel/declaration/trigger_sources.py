@@ -14,6 +14,8 @@ from deploypanel.declaration.document import Problems, closest
 from deploypanel.declaration.fields import Field, named
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db import models
 
     from deploypanel.declaration.document import Value
@@ -44,6 +46,23 @@ class Rows(Field):
     def default(self, model: type[models.Model], value: Value, names: Names) -> list[Row]:
         return []
 
+    def current(self, instance: models.Model) -> list[Row]:
+        return self.order([row for _, row in self.stored(instance)])
+
+    def assign(self, instance: models.Model, wanted: list[Row], objects: Objects) -> None:
+        """Rows that are there already stay as they are."""
+        left = list(wanted)
+        for found, row in self.stored(instance):
+            if row in left:
+                left.remove(row)
+            else:
+                found.delete()
+        for row in left:
+            self.create(instance, row, objects)
+
+    def show(self, plain: list[Row]) -> str:
+        return f"[{', '.join(self.words(row) for row in plain)}]"
+
     def write(self, instance: models.Model) -> Any:
         return [
             {key: part for key, part in row.items() if part not in ("", [], None)} for row in self.current(instance)
@@ -61,6 +80,17 @@ class Rows(Field):
     def read_row(self, items: dict[str, Value], value: Value, names: Names) -> Row | None:
         raise NotImplementedError
 
+    def stored(self, instance: models.Model) -> Sequence[tuple[models.Model, Row]]:
+        """What belongs to the object now, each also as `read_row` would have read it."""
+        raise NotImplementedError
+
+    def create(self, instance: models.Model, row: Row, objects: Objects) -> None:
+        raise NotImplementedError
+
+    def words(self, row: Row) -> str:
+        """`shop main web/**`"""
+        return " ".join(part if isinstance(part, str) else ",".join(part) for part in row.values() if part)
+
 
 class Pushes(Rows):
     """`{repository: shop, branches: [main], paths: ["web/**"]}`"""
@@ -74,23 +104,13 @@ class Pushes(Rows):
         repository = named(items["repository"], "repositories", "repository", names)
         return {"repository": repository} | {key: patterns(items.get(key), names) for key in ("branches", "paths")}
 
-    def current(self, instance: models.Model) -> list[Row]:
+    def stored(self, instance: models.Model) -> Sequence[tuple[models.Model, Row]]:
         rows = PushSource.objects.filter(trigger_id=instance.pk).select_related("repository")
-        return self.order([_push(row) for row in rows])
+        return [(row, _push(row)) for row in rows]
 
-    def assign(self, instance: models.Model, wanted: list[Row], objects: Objects) -> None:
-        left = list(wanted)
-        for source in PushSource.objects.filter(trigger_id=instance.pk).select_related("repository"):
-            if _push(source) in left:
-                left.remove(_push(source))
-            else:
-                source.delete()
-        for row in left:
-            repository = objects.named("repositories", row["repository"])
-            PushSource.objects.create(trigger_id=instance.pk, **{**row, "repository": repository})
-
-    def show(self, plain: list[Row]) -> str:
-        return f"[{', '.join(_words(row) for row in plain)}]"
+    def create(self, instance: models.Model, row: Row, objects: Objects) -> None:
+        repository = objects.named("repositories", row["repository"])
+        PushSource.objects.create(trigger_id=instance.pk, **{**row, "repository": repository})
 
 
 class Ends(Rows):
@@ -107,24 +127,14 @@ class Ends(Rows):
         path = named(items[said[0]], OF[kind], kind, names) if kind else None
         return {kind: path, "states": _states(items.get("states"), names)} if kind else None
 
-    def current(self, instance: models.Model) -> list[Row]:
+    def stored(self, instance: models.Model) -> Sequence[tuple[models.Model, Row]]:
         rows = EndSource.objects.filter(trigger_id=instance.pk).select_related("of")
-        return self.order([_end(row) for row in rows])
+        return [(row, _end(row)) for row in rows]
 
-    def assign(self, instance: models.Model, wanted: list[Row], objects: Objects) -> None:
-        left = list(wanted)
-        for source in EndSource.objects.filter(trigger_id=instance.pk).select_related("of"):
-            if _end(source) in left:
-                left.remove(_end(source))
-            else:
-                source.delete()
-        for row in left:
-            kind = next(key for key in row if key in OF)
-            of = Subject.objects.get(pk=objects.named(OF[kind], row[kind]).pk)
-            EndSource.objects.create(trigger_id=instance.pk, of=of, states=row["states"])
-
-    def show(self, plain: list[Row]) -> str:
-        return f"[{', '.join(_words(row) for row in plain)}]"
+    def create(self, instance: models.Model, row: Row, objects: Objects) -> None:
+        kind = next(key for key in row if key in OF)
+        of = Subject.objects.get(pk=objects.named(OF[kind], row[kind]).pk)
+        EndSource.objects.create(trigger_id=instance.pk, of=of, states=row["states"])
 
 
 def patterns(value: Value | None, names: Names) -> list[str]:
@@ -173,8 +183,3 @@ def _push(row: PushSource) -> Row:
 
 def _end(row: EndSource) -> Row:
     return {row.of.kind: row.of.path, "states": row.states}
-
-
-def _words(row: Row) -> str:
-    """`shop main web/**`"""
-    return " ".join(part if isinstance(part, str) else ",".join(part) for part in row.values() if part)
