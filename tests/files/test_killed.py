@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -46,7 +47,7 @@ def test_two_processes_make_one_download_and_the_second_takes_over_from_a_killed
     gate = threading.Event()
 
     def answer(asked: Asked) -> None:
-        gate.wait(30)
+        gate.wait(60)
         asked.say(200, b"here")
 
     url = origin.on("/a", answer)
@@ -97,7 +98,7 @@ def test_who_lost_his_claim_brings_nothing_and_is_ended(
 
     def answer(asked: Asked) -> None:
         asked.say(200, b"", Content_Length="4")
-        gate.wait(30)
+        gate.wait(60)
 
     url = origin.on("/a", answer)
     assert file_ask(url=url, cache=False, by="a") is None
@@ -116,3 +117,14 @@ def test_what_killed_downloads_left_is_swept_out(cache: Cache) -> None:
     os.utime(old, (1, 1))
     files_prune(timezone.now())
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_sweeping_minds_no_download_that_ends_meanwhile(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [storage.incoming() / name for name in ("ending", "old")]
+    for part in parts:
+        part.write_bytes(b"half")
+        os.utime(part, (1, 1))
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(parts))
+    parts[0].unlink()  # after it was listed
+    files_prune(timezone.now())
+    assert not parts[1].exists()

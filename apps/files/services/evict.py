@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -90,5 +91,6 @@ def _forget(rows: QuerySet[CachedFile]) -> int:
 def _sweep() -> None:
     oldest = time.time() - PART_KEEP
     for part in storage.incoming().iterdir():
-        if part.stat().st_mtime < oldest:
-            part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # a download has just put it into its place
+            if part.stat().st_mtime < oldest:
+                part.unlink()
