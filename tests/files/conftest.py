@@ -24,7 +24,7 @@ def origin() -> Iterator[Origin]:
         yield started
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     ends = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < ends, "it did not happen"
@@ -54,8 +54,9 @@ class Cache:
         CacheSettings.objects.filter(pk=self.settings.pk).update(**values)
 
     def get(self, url: str, *, cache: bool = False, by: str = "agent a", sha256: str = "") -> CachedFile:
-        """Asks until there is an answer."""
+        """Asks until there is an answer, and until what it replaced and what had to leave for it is deleted."""
         found: CachedFile = wait_for(lambda: file_ask(url=url, cache=cache, by=by, sha256=sha256))
+        wait_for(lambda: not crew.at_work())
         return found
 
     def content(self, row: CachedFile) -> bytes:

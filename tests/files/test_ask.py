@@ -113,7 +113,7 @@ def test_many_who_ask_at_once_share_one_download(cache: Cache, origin: Origin, m
     monkeypatch.setattr(asking, "_looked", noted)
 
     def answer(asked: Asked) -> None:
-        gate.wait(20)
+        gate.wait(60)
         asked.say(200, b"here")
 
     url = origin.on("/a", answer)
@@ -142,7 +142,7 @@ def test_a_download_that_began_long_ago_does_not_answer_who_wants_it_anew(
 
     def answer(asked: Asked) -> None:
         body = next(bodies)
-        gate.wait(20)
+        gate.wait(60)
         asked.say(200, body)
 
     url = origin.on("/a", answer)
@@ -170,7 +170,7 @@ def test_an_answer_that_nobody_took_is_not_given_to_a_later_question(cache: Cach
 
 def test_waiting_has_an_end(cache: Cache, origin: Origin) -> None:
     gate = threading.Event()
-    url = origin.on("/a", lambda asked: (gate.wait(20), asked.say(200))[1])
+    url = origin.on("/a", lambda asked: (gate.wait(60), asked.say(200))[1])
     with pytest.raises(FileError, match=r"in 0\.1 seconds"):
         run_async(file_fetch(url, cache=False, timeout=0.1))
     gate.set()

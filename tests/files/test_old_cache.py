@@ -37,7 +37,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
         env.delenv("DEPLOYPANEL_PROSTAGMA_SECRET", raising=False)
         started = server_start(data, ready="/health")
     yield started
-    started.stop()
+    started.stop(timeout=30)
 
 
 @pytest.fixture
@@ -129,12 +129,12 @@ def test_real_curl_lines_work(server: WebServer, wire: Wire, origin: Origin, tmp
     host = f"http://127.0.0.1:{server.port}/prostagma"
     said = body(url).decode()
     curl = ["curl", "-sS", "--fail", "-d", said]
-    subprocess.run([*curl, f"{host}/cache"], check=True, timeout=30)
+    subprocess.run([*curl, f"{host}/cache"], check=True, timeout=60)
     out = tmp_path / "out"
-    subprocess.run([*curl, "-X", "GET", "-o", str(out), f"{host}/cache"], check=True, timeout=30)
+    subprocess.run([*curl, "-X", "GET", "-o", str(out), f"{host}/cache"], check=True, timeout=60)
     assert out.read_bytes() == BODY
     subprocess.run(
-        [*curl, "-X", "GET", "-H", "Range: bytes=250000-", "-o", str(out), f"{host}/cache"], check=True, timeout=30
+        [*curl, "-X", "GET", "-H", "Range: bytes=250000-", "-o", str(out), f"{host}/cache"], check=True, timeout=60
     )
     assert out.read_bytes() == BODY[250_000:]
 
@@ -149,7 +149,7 @@ def test_many_clients_at_once_never_make_two_downloads_at_once(server: WebServer
         with lock:
             at_work += 1
             most = max(most, at_work)
-        gate.wait(30)
+        gate.wait(60)
         with lock:
             at_work -= 1
         asked.say(200, b"here")
@@ -166,7 +166,7 @@ def test_many_clients_at_once_never_make_two_downloads_at_once(server: WebServer
     wait_for(lambda: origin.count("/a"))
     gate.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert statuses == [200] * 12
     assert most == 1
 

@@ -71,6 +71,10 @@ class _Crew:
         with self._lock:
             self._at_work.pop(claim, None)
 
+    def at_work(self) -> int:
+        """How many downloads have not ended, with all that follows them."""
+        return len(self._at_work)
+
     def is_idle(self) -> bool:
         return not self._at_work and not self._beating
 
