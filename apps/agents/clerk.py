@@ -111,7 +111,7 @@ class Clerk:
         self._jobs.put(None)
         self._open()
 
-    def stop(self, timeout: float = 2.0) -> None:
+    def stop(self, timeout: float = 5.0) -> None:
         """Write down that all are gone, and end the thread."""
         with self._lock:
             thread, self._thread = self._thread, None
