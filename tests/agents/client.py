@@ -13,7 +13,7 @@ import requests
 import websocket
 
 HELLO = {"type": "hello", "protocol": 1, "version": "1.0.0", "python": "3.9", "system": "Linux", "hostname": "box"}
-PATIENCE = 10.0  # seconds
+PATIENCE = 30.0  # seconds
 
 
 class Closed(Exception):
@@ -120,7 +120,7 @@ class Poller:
             f"{self.url}/agent/poll",
             json={"session": self.session, "messages": list(messages), "wait": wait},
             headers={"Authorization": f"Bearer {self.key}"},
-            timeout=40,
+            timeout=60,
         )
 
     def poll(self, *messages: dict[str, Any], wait: float = 0) -> list[dict[str, Any]]:

@@ -45,15 +45,15 @@ def test_a_waiting_poll_is_answered_at_once(web: WebServer, box: Box) -> None:
     agent, key = box
     poller = Poller(web.url, key)
     poller.poll(hello())
-    threading.Timer(0.3, lambda: requests.get(f"{web.url}/health", timeout=10)).start()  # others are answered meanwhile
     found: list[str] = []
-    waiting = threading.Thread(target=lambda: found.append(poller.expect("run")["type"]))
+    waiting = threading.Thread(target=lambda: found.extend(one["type"] for one in poller.poll(wait=25)))
     waiting.start()
+    assert requests.get(f"{web.url}/health", timeout=30).status_code in {200, 503}  # others are answered meanwhile
     began = time.monotonic()
     order_make(agent)
-    waiting.join(10)
+    waiting.join(40)
     assert found == ["run"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # not at the end of the poll
 
 
 def test_a_second_poll_ends_the_first(web: WebServer, box: Box) -> None:
@@ -63,7 +63,7 @@ def test_a_second_poll_ends_the_first(web: WebServer, box: Box) -> None:
     answers: list[str] = []
     first = threading.Thread(target=lambda: answers.extend(one["type"] for one in poller.poll(wait=25)))
     first.start()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 20
     while first.is_alive() and time.monotonic() < deadline:  # until the first has come to wait
         poller.poll({"type": "beat", "runs": []})
         first.join(0.05)
@@ -96,7 +96,7 @@ def test_sessions_and_keys_are_asked_for(web: WebServer, box: Box) -> None:
     other = Poller(web.url, key)
     other.poll(hello())
     agent_revoke(agent=agent, actor=OPERATOR)
-    assert other.post(wait=10).status_code in {401, 409}
+    assert other.post(wait=25).status_code in {401, 409}
 
 
 def test_a_revoked_key_tells_nothing_any_more(web: WebServer, box: Box) -> None:
@@ -107,7 +107,7 @@ def test_a_revoked_key_tells_nothing_any_more(web: WebServer, box: Box) -> None:
     run = order_make(agent)
     poller.expect("run")
     agent_revoke(agent=agent, actor=OPERATOR)
-    assert poller.post(wait=10).status_code == 401
+    assert poller.post(wait=25).status_code == 401
     for _ in range(2):
         told = poller.post({"type": "events", "run": run.pk, "first": 1, "events": [log("forged\n"), ended()]})
         assert told.status_code == 401

@@ -56,7 +56,7 @@ def test_a_killed_web_process_loses_nothing_that_was_acknowledged(box: Box, data
         assert client.expect("run")["again"] is True
         client.events(run.pk, 1, log("1\n"), log("2\n"), log("3\n"), ended())
         client.expect("forget", run=run.pk)
-        assert server.stop() < 8
+        assert server.stop(timeout=30) < 12  # the supervisor kills what takes longer
     run.refresh_from_db()
     assert (run.state, log_text(run, stream="out")) == (RunState.SUCCEEDED, "1\n2\n3\n")
     agent.refresh_from_db()

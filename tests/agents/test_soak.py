@@ -38,7 +38,7 @@ def test_no_firing_is_lost_or_doubled_whatever_breaks(data_folder: Path, tmp_pat
 
     def restart() -> None:
         servers[-1].process.send_signal(signal.SIGKILL)
-        servers[-1].process.wait(10)
+        servers[-1].process.wait(30)
         servers.append(server_start(data_folder, port, ready="/health"))
 
     with relay_to(port) as relay:
@@ -46,10 +46,10 @@ def test_no_firing_is_lost_or_doubled_whatever_breaks(data_folder: Path, tmp_pat
         try:
             soak.enrol(agent_code_issue(agent=agent, actor=OPERATOR))
             took = soak.run()
-            wait_until(lambda: not Run.objects.exclude(state=RunState.SUCCEEDED).exists(), 30)
+            wait_until(lambda: not Run.objects.exclude(state=RunState.SUCCEEDED).exists(), 60)
         finally:
             soak.close()
-            servers[-1].stop()
+            servers[-1].stop(timeout=30)
     print(f"{FIRINGS} firings in {took:.1f} s, {soak.broken}")
     assert set(soak.broken) == {"cut", "agent", "panel"}
     for name in EACH:
