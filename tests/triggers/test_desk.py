@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from apps.environments.models import Environment
 from apps.repos.models import Repository
@@ -17,23 +17,15 @@ from apps.runs.models import Run
 from apps.triggers import desk, views
 from apps.triggers.models import Delivery
 from tests.triggers.conftest import body_of, headers_of
+from tests.triggers.desks import desk_open
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
-async def other(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 418, "headers": []})
-    await send({"type": "http.response.body", "body": b"the usual way"})
-
-
 @pytest.fixture
 def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[desk.Desk]:
-    """A desk whose thread gives its connection back, so that the test's database can be cleaned."""
-    real = desk.close_old_connections
-    monkeypatch.setattr(desk, "close_old_connections", lambda: (real(), connections.close_all()))
-    monkeypatch.setattr(desk, "LINGER", 0.01)
-    yield desk.Desk(other)
-    time.sleep(0.05)
+    with desk_open(monkeypatch) as opened:
+        yield opened
 
 
 async def ask(
@@ -100,32 +92,39 @@ def test_more_bodies_at_once_than_are_held(
     shop: Repository, application: desk.Desk, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.HOOK_BODY_LIMIT = 1000
-    monkeypatch.setattr(desk, "READ_TIMEOUT", 0.2)
+    room, scope = application.hooks.room, {"type": "http", "method": "POST", "path": "/hooks/github"}
 
-    def slowly() -> Any:
+    def slowly(then: asyncio.Future[Any]) -> Any:
         """A caller who sends nearly the most that is allowed, and then nothing more."""
         parts = [{"type": "http.request", "body": b"x" * 999, "more_body": True}]
 
         async def receive() -> Any:
-            return parts.pop() if parts else await asyncio.sleep(60)
+            return parts.pop() if parts else await then
 
         return receive
 
     async def nothing(_message: Any) -> None:
         raise AssertionError("nobody waits for an answer")
 
-    async def all_at_once() -> int:
-        scope = {"type": "http", "method": "POST", "path": "/hooks/github"}
-        callers = [asyncio.create_task(application(scope, slowly(), nothing)) for _ in range(8)]
-        await asyncio.sleep(0.05)
-        status = (await ask(application, b"{}", {}))[0]
-        full = (await ask(application, b"x" * 1000, {}))[0]
+    async def all_at_once() -> None:
+        left: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        callers = [asyncio.create_task(application(scope, slowly(left), nothing)) for _ in range(8)]
+        while room.held < 8 * 999:
+            await asyncio.sleep(0)
+        assert (await ask(application, b"{}", {}))[0] == 401
+        assert (await ask(application, b"x" * 1000, {}))[0] == 503
+        left.set_result({"type": "http.disconnect"})
         await asyncio.gather(*callers)
-        assert application.hooks.room.held == 0
+        assert room.held == 0
         assert (await ask(application, b"x" * 1000, {}))[0] == 400
-        return status * 1000 + full
 
-    assert asyncio.run(all_at_once()) == 401503
+    async def one_who_never_ends() -> None:
+        await application(scope, slowly(asyncio.get_running_loop().create_future()), nothing)
+        assert room.held == 0
+
+    asyncio.run(all_at_once())
+    monkeypatch.setattr(desk, "READ_TIMEOUT", 0.2)
+    asyncio.run(one_who_never_ends())
 
 
 def test_an_error_of_ours_is_a_500_and_the_next_is_served(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,6 +24,7 @@ from apps.triggers.fire_views import header_text
 from apps.triggers.models import Firing, Trigger
 from apps.triggers.services.secrets import server_secret_set, trigger_secret_rotate
 from tests.support.cast import grant
+from tests.triggers.desks import desk_open
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 OPERATOR = Actor(user=None, door=Door.COMMAND)
@@ -38,19 +37,10 @@ class Told:
     headers: dict[str, str]
 
 
-async def other(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 418, "headers": []})
-    await send({"type": "http.response.body", "body": b"{}"})
-
-
 @pytest.fixture
 def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[desk.Desk]:
-    """A desk whose thread gives its connection back, so that the test's database can be cleaned."""
-    real = desk.close_old_connections
-    monkeypatch.setattr(desk, "close_old_connections", lambda: (real(), connections.close_all()))
-    monkeypatch.setattr(desk, "LINGER", 0.01)
-    yield desk.Desk(other)
-    time.sleep(0.05)
+    with desk_open(monkeypatch) as opened:
+        yield opened
 
 
 Fire = Callable[..., Told]
