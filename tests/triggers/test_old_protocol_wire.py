@@ -190,7 +190,7 @@ def test_a_polling_client_and_curl_after_a_change_of_address(server: WebServer, 
     def curl(*options: str) -> str:
         body = '{"secret": "' + SECRET + '", "trigger": "web"}'
         argv = ["curl", "-sS", "--fail", *options, "-d", body, f"{host}/trigger"]
-        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
 
     client.start()
     client.poll()

@@ -9,6 +9,7 @@ from shutil import which
 from typing import Any
 
 import pytest
+import requests
 
 from apps.environments.models import Deployment, Environment
 from apps.repos.models import Repository
@@ -30,6 +31,8 @@ def hooked(git_repo: Callable[..., GitRepo], staging: Environment, live_server: 
     hook.write_text(post_receive_script("shop", live_server.url))
     hook.chmod(0o755)
     (hook.parent / "deploypanel.secret").write_text(SECRET + "\n")
+    # The first answer of a process takes longest, and the script gives up after ten seconds.
+    assert requests.get(f"{live_server.url}/hooks/git", timeout=60).status_code == 405
     return shop
 
 

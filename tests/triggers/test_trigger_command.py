@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def agents_work(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             if waiting is not None:
                 ended(begun(waiting), left.pop(0))
 
-        monkeypatch.setattr(command.time, "sleep", look)
+        monkeypatch.setattr(command, "time", SimpleNamespace(sleep=look))  # and nobody else's time
 
     return work
 

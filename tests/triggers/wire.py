@@ -26,7 +26,7 @@ class Wire:
     _left: bytes = b""
 
     def __post_init__(self) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def __enter__(self) -> Wire:
         return self
@@ -100,7 +100,7 @@ class PollClient:
         """-1 for an error, which the client logs and lives with."""
         at = urlsplit(f"{self.host}/trigger")
         if self._line is None:
-            self._line = http.client.HTTPConnection(at.netloc, timeout=10)
+            self._line = http.client.HTTPConnection(at.netloc, timeout=60)
         body = json.dumps({"Secret": self.secret, "Trigger": self.trigger}, separators=(",", ":"))
         try:
             self._line.request("GET", at.path, body)
