@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from apps.environments.models import Host
+    from apps.environments.ssh import HostConnection
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "/usr/sbin/sshd"
 CONFIG = """\
@@ -252,6 +254,19 @@ def fleet_start(folder: Path, count: int, extra: tuple[str, ...] = ()) -> Fleet:
     for host in hosts:
         host.wait()
     return Fleet(folder, hosts)
+
+
+def together(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on nobody connects to a host until so many are about to: who asked one after the other fails."""
+    from apps.environments import ssh
+
+    real, all_there = ssh.connect, threading.Barrier(count)
+
+    def connect(host: Host, user: str = "") -> HostConnection:
+        all_there.wait(60)
+        return real(host, user)
+
+    monkeypatch.setattr(ssh, "connect", connect)
 
 
 @pytest.fixture
