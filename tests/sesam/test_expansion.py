@@ -508,9 +508,9 @@ def test_five_hundred_replicas_in_a_moment() -> None:
     entities += [pipe(f"to-{n}", reads=[f"from-{n}"], pump={"schedule_interval": n}) for n in range(count)]
     entities += [pipe(f"more-{n}", reads=["x", "y", "z"]) for n in range(1500)]
     source = source_of(repository_files(entities, FULL, variables=VARIABLES | {"master-url": 1}))
-    began = time.perf_counter()
+    began = time.thread_time()
     done = expand(source, master_name=MASTER, extras=[ExtraSpec(name="eidsiva", template_path=TEMPLATES)], ci=False)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     print(f"500 replica pipes among {len(entities)} pipes: {took:.3f} s")
     assert sum(replica.kind == "pipe" for share in done.shares.values() for replica in share.replicas) == 2 * count
     assert told(done) == []

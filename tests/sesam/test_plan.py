@@ -210,10 +210,10 @@ def test_rules_that_cannot_be_read_are_refused(rule: str) -> None:
 
 
 def test_many_stars_do_not_take_long() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     wanted = side(entity("a" * 200))
     planned(side(), wanted, Rules(ignore=("*" * 200 + "b", "a*" * 4 + "b")))
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_rules_survive_being_kept() -> None:
