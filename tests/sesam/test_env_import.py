@@ -297,7 +297,7 @@ def test_addresses_become_https(url: str, https: str) -> None:
     assert https_url(url) == https
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.text(alphabet="AB=:{}[]\"',#\\ \n-x1$.", max_size=60))
 def test_junk_is_never_a_traceback(text: str) -> None:
     with suppress(InputError):
@@ -326,7 +326,7 @@ EXTRA = st.fixed_dictionaries({}, optional={f"EXTRA_NODE_GIT_{name}": VALUES for
 MASTER = st.fixed_dictionaries({}, optional=dict.fromkeys(("URL", "JWT", "CONFIG_GROUP"), VALUES))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES), st.none() | MASTER, st.none() | EXTRA)
 def test_json_of_any_shape_is_never_a_traceback(values: dict[str, Any], master: Any, extra: Any) -> None:
     given = values | ({"MASTER_NODE": master} if master else {}) | ({"EXTRA_NODES": {"e": extra}} if extra else {})
@@ -341,7 +341,7 @@ def test_a_token_without_a_user_is_a_deploy_key_wherever_its_repository_is() -> 
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists))
 def test_good_json_stays_what_it_is(value: Any) -> None:
     assert json_lenient(json.dumps(value, indent=1), "x") == value

@@ -89,7 +89,7 @@ def rewritten(value: Json, dice: random.Random) -> Json:
 # JSON
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(JSON, JSON, JSON)
 def test_equality_is_an_equivalence_and_has_one_text(one: Json, other: Json, third: Json) -> None:
     assert same(one, one)
@@ -99,7 +99,7 @@ def test_equality_is_an_equivalence_and_has_one_text(one: Json, other: Json, thi
         assert same(one, third)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(JSON, DICE, st.sampled_from([None, 0, 3, "\t"]))
 def test_key_order_and_formatting_never_matter(value: Json, dice: random.Random, indent: Any) -> None:
     written = json.dumps(rewritten(value, dice), indent=indent).encode()
@@ -109,7 +109,7 @@ def test_key_order_and_formatting_never_matter(value: Json, dice: random.Random,
     assert pretty(value) == pretty(again)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(JSON)
 def test_every_text_can_be_read_back(value: Json) -> None:
     assert same(json_read(canonical(value).encode(), "a"), value)
@@ -119,7 +119,7 @@ def test_every_text_can_be_read_back(value: Json) -> None:
 # Plans
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(SIDES, RULES)
 def test_a_plan_that_was_applied_leaves_nothing_to_do(sides: tuple[Configuration, Configuration], rules: Rules) -> None:
     before, wanted = sides
@@ -131,7 +131,7 @@ def test_a_plan_that_was_applied_leaves_nothing_to_do(sides: tuple[Configuration
         assert not plan_made(before, plan.result, Rules(config_group=rules.config_group)).writes_configuration
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(SIDES, RULES)
 def test_every_id_moves_once_and_what_is_left_alone_stays(
     sides: tuple[Configuration, Configuration], rules: Rules
@@ -149,7 +149,7 @@ def test_every_id_moves_once_and_what_is_left_alone_stays(
             assert change.id not in plan.result.entities
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(SIDES, RULES, DICE)
 def test_how_a_configuration_was_written_never_changes_the_plan(
     sides: tuple[Configuration, Configuration], rules: Rules, dice: random.Random
@@ -171,7 +171,7 @@ def test_how_a_configuration_was_written_never_changes_the_plan(
     assert digest_of(sides[0]) == digest_of(before)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(JSON, JSON, st.lists(POINTERS, max_size=4))
 def test_to_keep_places_twice_is_to_keep_them_once(node: Json, git: Json, pointers: list[str]) -> None:
     places = [pattern_read(f"*#{pointer}").tokens for pointer in pointers]
@@ -226,7 +226,7 @@ SETTINGS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(FILES, SETTINGS, DICE)
 def test_no_content_raises_and_the_order_of_files_never_matters(
     files: dict[str, bytes], chosen: SourceSettings, dice: random.Random
@@ -246,7 +246,7 @@ def test_no_content_raises_and_the_order_of_files_never_matters(
         assert str(problem).encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | st.text(alphabet='[]{}",:0-+eE.\\un\n NaIfity', max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_told(data: bytes) -> None:
     try:
