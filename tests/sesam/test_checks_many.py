@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -27,8 +26,9 @@ from apps.sesam.services.check import nodes_check
 from apps.sesam.services.check_due import VOID, check_start, checks_start_due
 from apps.sesam.states import NodeState
 from tests.fakes.sesam_node import FakeNode
+from tests.fakes.wire import Answer
 from tests.support.gitrepo import GitRepo
-from tests.support.runner import OPERATOR
+from tests.support.runner import OPERATOR, wait_until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 Factory = Callable[..., GitRepo]
@@ -212,15 +212,16 @@ def test_one_look_serves_all_nodes_of_a_repository(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_look_of_a_moment_ago_serves_too(
-    conf: Repository, fakes: Callable[[], FakeNode], looks: list[list[str]]
+    conf: Repository, fakes: Callable[[], FakeNode], looks: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("apps.sesam.services.check_look.LOOKED_AT", timedelta(minutes=1))
     first, second = fakes(), fakes()
     one = node_of(conf, "one", url=first.url, jwt=first.jwt)
     other = node_of(conf, "other", url=second.url, jwt=second.jwt)
     nodes_check(ids=[one.pk])
     nodes_check(ids=[other.pk])
     assert len(looks) == 1
-    Node.objects.filter(pk=one.pk).update(checked_at=ago(10))
+    Node.objects.filter(pk=one.pk).update(checked_at=ago(61))
     nodes_check(ids=[other.pk])
     assert len(looks) == 2
 
@@ -229,30 +230,32 @@ def test_a_look_of_a_moment_ago_serves_too(
 def test_silent_nodes_do_not_hold_up_the_others(
     conf: Repository, fakes: Callable[[], FakeNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.sesam.services.check_look.PATIENCE", Patience(read=4, total=4, tries=1, limit=4))
+    monkeypatch.setattr("apps.sesam.services.check_look.PATIENCE", Patience(read=90, total=90, tries=1, limit=90))
+    others_done, in_time = threading.Event(), list[bool]()
+
+    def silent(*_: Any) -> Answer:
+        in_time.append(others_done.wait(60))
+        return Answer(503)
+
     nodes = []
     for number in range(6):
         fake = fakes()
         if number < 3:
-            fake.faults.add("GET", "/api/config", "never", times=9)
+            monkeypatch.setattr(fake, "answer_of", silent)
         nodes.append(node_of(conf, f"n{number}", url=fake.url, jwt=fake.jwt))
-    done: list[float] = []
-    began = time.monotonic()
 
     def watch() -> None:
         try:
-            while Node.objects.filter(state=NodeState.IN_SYNC).count() < 3:
-                time.sleep(0.05)
-            done.append(time.monotonic() - began)
+            wait_until(lambda: Node.objects.filter(state=NodeState.IN_SYNC).count() == 3, 60)
+            others_done.set()
         finally:
             connection.close()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     nodes_check(ids=[node.pk for node in nodes])
-    took = time.monotonic() - began
     watcher.join()
-    assert done[0] < 3.5 < took < 10
+    assert in_time == [True] * 3
     assert Node.objects.filter(state=NodeState.UNREACHABLE, check_failures=1).count() == 3
 
 
