@@ -21,10 +21,8 @@ from apps.runs import starting
 from apps.runs.follow import follow
 from apps.runs.models import Run
 from apps.sesam.models import Node, SecretStore, StoredSecret, Sync
-from tests.fakes.sesam_node import FakeNode
-from tests.sesam.engine import METADATA, Setting, carried_out, pipe, setting_made, system, tiny_patience
+from tests.sesam.engine import METADATA, MakeSetting, Setting, carried_out, pipe, system
 from tests.support.cast import grant
-from tests.support.gitrepo import GitRepo
 from tests.support.runner import run_now, wait_until
 
 MANAGE = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
@@ -55,12 +53,9 @@ def manage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def dev(
-    git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch, transactional_db: None
-) -> Setting:
+def dev(make_dev: MakeSetting, transactional_db: None) -> Setting:
     """A node with a pipe too many, one that differs, and one that is missing."""
-    tiny_patience(monkeypatch)
-    made = setting_made(git_repo("conf"), fake_node, protected=["watcher"], ignore=["kept"])
+    made = make_dev(protected=["watcher"], ignore=["kept"])
     made.hold(pipe("a"), pipe("old"), pipe("kept", name="theirs"), pipe("same"), pipe("watcher"), METADATA)
     made.commit(pipe("a", name="A"), pipe("b"), pipe("kept", name="ours"), pipe("same"), METADATA, subject="Add b")
     return made
@@ -309,9 +304,9 @@ def test_a_real_run_is_followed_to_its_end(dev: Setting) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: Run.objects.count() > before)
+    wait_until(lambda: Run.objects.count() > before, 60)
     run_now(Run.objects.latest("pk"))
-    out, err = command.communicate(timeout=30)
+    out, err = command.communicate(timeout=60)
     assert (command.returncode, err) == (0, ""), out
     assert "Removed: 1 (old)" in out
     assert "old" not in dev.fake.entities

@@ -43,7 +43,7 @@ def test_power_cut_in_the_middle_of_the_writes(
     panel.python(MADE.format(repository=repo.url, url=fake_node.url, jwt=fake_node.jwt))
     fake_node.faults.add("PUT", "/api/config", "never")
     panel.manage("sesam", "sync", "dev")
-    wait_for(lambda: ("PUT", "/api/config") in fake_node.requests, 30, panel.output)
+    wait_for(lambda: ("PUT", "/api/config") in fake_node.requests, 60, panel.output)
     assert fake_node.variables == {"x": 2}
     panel.kill()
     panel.start()
@@ -51,7 +51,7 @@ def test_power_cut_in_the_middle_of_the_writes(
     def seen() -> list[object]:
         return list(json.loads(panel.python(SEEN)))
 
-    wait_for(lambda: seen()[2] is None and seen()[0] != "half", 60, lambda: f"{seen()}\n{panel.output()}")
+    wait_for(lambda: seen()[2] is None and seen()[0] != "half", 90, lambda: f"{seen()}\n{panel.output()}")
     assert fake_node.variables == {"x": 1}
     assert fake_node.entities["a"] == pipe("a")
     assert seen()[3] == ["lost"]

@@ -107,7 +107,7 @@ def test_many_who_keep_the_same_at_once_keep_it_once() -> None:
 
     def keep(number: int) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             with transaction.atomic():
                 found.append(configuration_keep(configuration("a", "b")).pk)
                 found.append(configuration_keep(configuration(f"own-{number}")).pk)
@@ -120,7 +120,7 @@ def test_many_who_keep_the_same_at_once_keep_it_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert wrong == []
     assert StoredConfiguration.objects.count() == 7
     assert len(set(found)) == 7
@@ -185,7 +185,7 @@ def test_keeping_while_pruning_never_leaves_a_reference_to_nothing() -> None:
             Snapshot.objects.all().delete()
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(60)
     assert wrong == []
 
 
