@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from django.conf import settings
 
@@ -38,8 +38,10 @@ def borrowed(folder: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
-            os.utime(_lock(folder))
-            yield True  # closing the file frees the lock, also when this process is killed
+            mine = _is_still(file, _lock(folder))
+            if mine:
+                os.utime(_lock(folder))
+            yield mine  # closing the file frees the lock, also when this process is killed
 
 
 def bring(mirror: Path, sha: str, folder: Path, caller: Caller | None = None) -> None:
@@ -113,9 +115,18 @@ def prune(root: Path, is_gone: Callable[[str], bool]) -> int:
         folder = lock.with_suffix("")
         with lock.open("ab") as file, contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            discard(folder)
-            lock.unlink(missing_ok=True)
+            if _is_still(file, lock):
+                discard(folder)
+                lock.unlink(missing_ok=True)
     return len(old)
+
+
+def _is_still(file: IO[bytes], lock: Path) -> bool:
+    """Whether the file that was locked is the one in that place: until it was ours, it may have been pruned."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), lock.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(folder: Path) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +123,25 @@ def test_a_borrowed_tree_is_nobody_elses(git_repo: Factory, tmp_path: Path) -> N
             assert second is None
         with services.tree_borrowed(repository=repository, purpose="other") as other:
             assert other is not None
+
+
+def test_a_tree_that_is_pruned_in_the_very_moment_is_not_borrowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, real = tmp_path / "tree", fcntl.flock
+
+    def late(*arguments: Any) -> None:
+        """Its place is given to another between the opening of the file and its locking."""
+        folder.with_name("tree.lock").unlink()
+        folder.with_name("tree.lock").touch()
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", late)
+        with kept_tree.borrowed(folder) as mine:
+            assert not mine
+    with kept_tree.borrowed(folder) as mine:
+        assert mine
 
 
 def test_export_attributes_need_an_archive(git_repo: Factory, tmp_path: Path) -> None:
