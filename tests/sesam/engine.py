@@ -99,6 +99,9 @@ class Setting:
         )  # fmt: skip
 
 
+MakeSetting = Callable[..., Setting]
+
+
 def setting_made(repo: GitRepo, fake: FakeNode, **fields: Any) -> Setting:
     """The node “dev”, which follows `repo`."""
     repository = repo.declare()

@@ -29,28 +29,15 @@ from apps.sesam.soundness import twin_problem
 from apps.sesam.states import NodeState
 from tests.fakes.sesam_node import FakeNode
 from tests.fakes.wire import Answer
-from tests.sesam.engine import (
-    METADATA,
-    OPERATOR,
-    ROOT,
-    Setting,
-    carried_out,
-    log_of,
-    pipe,
-    setting_made,
-    system,
-    tiny_patience,
-)
-from tests.support.gitrepo import GitRepo
+from tests.sesam.engine import METADATA, OPERATOR, ROOT, MakeSetting, Setting, carried_out, log_of, pipe, system
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
+def dev(make_dev: MakeSetting) -> Setting:
     """A node that was synced once."""
-    tiny_patience(monkeypatch)
-    dev = setting_made(git_repo("conf"), fake_node, upload=["variables"], variables_files=["v.json"])
+    dev = make_dev(upload=["variables"], variables_files=["v.json"])
     dev.hold(pipe("a"), pipe("old"), METADATA)
     dev.fake.variables = {"x": 1}
     dev.commit(pipe("a", name="A"), pipe("b"), METADATA, files={f"{ROOT}/v.json": json.dumps({"x": 2})})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -17,17 +16,14 @@ from apps.sesam.models import ApplyMode, Node, Sync
 from apps.sesam.services.check import nodes_check
 from apps.sesam.services.check_due import checks_start_due
 from apps.sesam.states import NodeState
-from tests.fakes.sesam_node import FakeNode
-from tests.sesam.engine import ROOT, Setting, carried_out, log_of, pipe, setting_made, tiny_patience
-from tests.support.gitrepo import GitRepo
+from tests.sesam.engine import ROOT, MakeSetting, Setting, carried_out, log_of, pipe
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    tiny_patience(monkeypatch)
-    made = setting_made(git_repo("conf"), fake_node, apply_mode=ApplyMode.HEAL)
+def dev(make_dev: MakeSetting) -> Setting:
+    made = make_dev(apply_mode=ApplyMode.HEAL)
     made.hold(pipe("a"))
     news(made, "a")
     return made

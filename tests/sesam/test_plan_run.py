@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -20,19 +18,16 @@ from apps.sesam.rules import Rules
 from apps.sesam.services import plan_request, sync_request, verify_request
 from apps.sesam.states import NodeState
 from apps.sesam.storage import configuration_of
-from tests.fakes.sesam_node import FakeNode
-from tests.sesam.engine import METADATA, OPERATOR, Setting, carried_out, log_of, pipe, setting_made, tiny_patience
+from tests.sesam.engine import METADATA, OPERATOR, MakeSetting, Setting, carried_out, log_of, pipe
 from tests.support.cast import grant
-from tests.support.gitrepo import GitRepo
 from tests.support.runner import run_now
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    tiny_patience(monkeypatch)
-    dev = setting_made(git_repo("conf"), fake_node)
+def dev(make_dev: MakeSetting) -> Setting:
+    dev = make_dev()
     dev.hold(pipe("a"), pipe("old"), METADATA)
     dev.commit(pipe("a", c="$ENV(x)"), pipe("b"), METADATA)
     return dev

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,10 +18,8 @@ from apps.runs.services import run_advance_waiting, run_move
 from apps.runs.states import RunState
 from apps.sesam.models import ApplyMode, ExtraNode, Layout, Node, Stage, SyncAction
 from apps.sesam.services import SyncOutcome, sync_automatic, sync_push, sync_request, sync_wanted
-from tests.fakes.sesam_node import FakeNode
-from tests.sesam.engine import OPERATOR, Setting, carried_out, log_of, pipe, setting_made, tiny_patience
+from tests.sesam.engine import OPERATOR, MakeSetting, Setting, carried_out, log_of, pipe
 from tests.support.cast import grant
-from tests.support.gitrepo import GitRepo
 
 pytestmark = pytest.mark.django_db
 SHA = "a" * 40
@@ -30,9 +27,8 @@ NEXT = "b" * 40
 
 
 @pytest.fixture
-def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    tiny_patience(monkeypatch)
-    return setting_made(git_repo("conf"), fake_node, apply_mode=ApplyMode.PUSH)
+def dev(make_dev: MakeSetting) -> Setting:
+    return make_dev(apply_mode=ApplyMode.PUSH)
 
 
 def push(dev: Setting, commit: str = SHA, branch: str = "main") -> list[SyncOutcome]:

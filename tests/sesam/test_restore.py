@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,37 +16,26 @@ from apps.sesam.models import ApplyMode, Node, Snapshot, Sync, SyncAction
 from apps.sesam.selectors import snapshots_of
 from apps.sesam.services import restore_request, snapshots_prune, sync_automatic
 from apps.sesam.states import NodeState
-from tests.fakes.sesam_node import FakeNode
 from tests.sesam.engine import (
     METADATA,
     OPERATOR,
     ROOT,
+    MakeSetting,
     Setting,
     carried_out,
     log_of,
     pipe,
-    setting_made,
     steps_of,
     system,
-    tiny_patience,
 )
-from tests.support.gitrepo import GitRepo
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
+def dev(make_dev: MakeSetting) -> Setting:
     """A node that applies by itself, synced once: its former state is a snapshot."""
-    tiny_patience(monkeypatch)
-    dev = setting_made(
-        git_repo("conf"),
-        fake_node,
-        apply_mode=ApplyMode.PUSH,
-        upload=["variables"],
-        variables_files=["v.json"],
-        protected=["watcher"],
-    )
+    dev = make_dev(apply_mode=ApplyMode.PUSH, upload=["variables"], variables_files=["v.json"], protected=["watcher"])
     dev.hold(pipe("a"), pipe("old"), METADATA, system("watcher", name="first"))
     dev.fake.variables = {"x": 1}
     dev.commit(pipe("a", name="A"), pipe("b"), METADATA, files={f"{ROOT}/v.json": json.dumps({"x": 2, "y": 3})})

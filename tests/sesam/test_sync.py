@@ -29,24 +29,21 @@ from tests.sesam.engine import (
     METADATA,
     OPERATOR,
     ROOT,
+    MakeSetting,
     Setting,
     carried_out,
     log_of,
     pipe,
-    setting_made,
     steps_of,
     system,
-    tiny_patience,
 )  # fmt: skip
-from tests.support.gitrepo import GitRepo
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    tiny_patience(monkeypatch)
-    return setting_made(git_repo("conf"), fake_node)
+def dev(make_dev: MakeSetting) -> Setting:
+    return make_dev()
 
 
 def with_secrets(dev: Setting, **values: str) -> None:

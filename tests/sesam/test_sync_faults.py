@@ -6,7 +6,6 @@ Where the node itself refuses every further call, what is owed is kept, and paid
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +16,7 @@ from apps.runs.states import RunState
 from apps.sesam.models import Node, SecretStore, StoredSecret, Sync
 from apps.sesam.services import owed_pay
 from apps.sesam.states import NodeState
-from tests.fakes.sesam_node import FakeNode
-from tests.sesam.engine import JWT, METADATA, ROOT, Setting, log_of, pipe, setting_made, system, tiny_patience
-from tests.support.gitrepo import GitRepo
+from tests.sesam.engine import JWT, METADATA, ROOT, MakeSetting, Setting, log_of, pipe, system, tiny_patience
 
 pytestmark = pytest.mark.django_db
 
@@ -32,16 +29,13 @@ SILENCE = 0.5  # seconds to wait for an answer that never comes
 
 
 @pytest.fixture
-def dev(git_repo: Callable[..., GitRepo], fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> Setting:
+def dev(make_dev: MakeSetting) -> Setting:
     """A sync of everything: secrets, variables, configuration."""
-    tiny_patience(monkeypatch)
     store = SecretStore.objects.create(name="own", kind=SecretStore.Kind.PANEL)
     for name, value in (("one", SECRET), ("two", "s3cret-value-of-two")):
         StoredSecret.objects.create(store=store, name=name, value=value)
     both = ["variables", "secrets"]
-    dev = setting_made(
-        git_repo("conf"), fake_node, upload=both, verify=both, secret_store=store, variables_files=["variables.json"]
-    )
+    dev = make_dev(upload=both, verify=both, secret_store=store, variables_files=["variables.json"])
     dev.commit(
         pipe("a", description="$ENV(where) $SECRET(one)"), pipe("b", comment="$SECRET(two)"), system("s"), METADATA,
         files={f"{ROOT}/variables.json": json.dumps(NEW_VARIABLES)},
