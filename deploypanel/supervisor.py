@@ -61,6 +61,7 @@ class Child:
     since: datetime | None = None
     started: float = 0.0
     deaths: int = 0
+    pause: float = 0.0  # seconds from its last end to its next start
     start_at: float = 0.0
 
     def start(self, data: Path) -> None:
@@ -89,7 +90,8 @@ class Child:
         kill_session(self.process.pid)
         self.process, self.since = None, None
         self.deaths = 0 if time.monotonic() - self.started > STEADY else self.deaths
-        self.start_at = time.monotonic() + PAUSES[min(self.deaths, len(PAUSES) - 1)]
+        self.pause = PAUSES[min(self.deaths, len(PAUSES) - 1)]
+        self.start_at = time.monotonic() + self.pause
         self.deaths += 1
         return f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
 
@@ -139,7 +141,7 @@ class Supervisor:
     def _look(self) -> None:
         for child in self._reap():
             how = child.ended()
-            self.say(f"The {child.program.name} {how}; starting again in {child.start_at - time.monotonic():.1f} s.")
+            self.say(f"The {child.program.name} {how}; starting again in {child.pause:.1f} s.")
         for child in self.children:
             if child.process is None and time.monotonic() >= child.start_at:
                 child.start(self.data)
