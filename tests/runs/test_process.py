@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from apps.access.errors import InputError, PanelError
+from apps.runs import process
 from apps.runs.errors import ProcessError, ProcessTimeout, ProgramMissing
 from apps.runs.machine import is_alive
 from apps.runs.process import environment, run
@@ -58,20 +60,24 @@ def test_run_with_a_nul_in_an_argument_is_bad_input() -> None:
         run(["echo", "a\0b"], timeout=10)
 
 
-def test_run_kills_the_whole_group_at_the_timeout(tmp_path: Path) -> None:
+def test_run_kills_the_whole_group_at_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pids = tmp_path / "pids"
-    began = time.monotonic()
+
+    def clock() -> float:
+        """Stands still until the script has begun, however long that takes here; then the time is over."""
+        return 10.0 if pids.exists() and len(pids.read_text().split()) == 2 else 0.0
+
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=clock))
     with pytest.raises(ProcessTimeout, match=r"sh took longer than 0.5 seconds"):
         run(["sh", "-c", f"trap '' TERM; echo $$ > {pids}; sleep 600 & echo $! >> {pids}; wait"], timeout=0.5)
-    assert time.monotonic() - began < 10
     wait_until(lambda: not any(is_alive(int(pid), None) for pid in pids.read_text().split()))
 
 
 def test_run_does_not_wait_for_what_a_program_leaves_in_the_background() -> None:
     began = time.monotonic()
-    done = run(["sh", "-c", "echo said; (sleep 5; echo late) & exit 0"], timeout=20)
+    done = run(["sh", "-c", "echo said; (sleep 20; echo late) & exit 0"], timeout=60)
     assert done.out == b"said\n"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 def test_run_goes_on_when_output_is_closed_early() -> None:

@@ -57,16 +57,15 @@ def test_stop_twice_is_the_same_as_once(request_run: Requester) -> None:
 
 
 def test_stop_of_a_running_script_interrupts_it(request_run: Requester) -> None:
-    run = request_run(
-        "shell", params={"script": "trap 'echo tidied; exit 0' INT; echo up; while :; do sleep 0.1; done"}
-    )
+    script = "trap 'echo tidied; exit 0' INT; echo up; while :; do sleep 0.1; done"
+    run = request_run("shell", params={"script": script, "grace": 30.0})
     with runner_of(run) as runner:
         wait_until(lambda: "up" in log_text(run, stream="out"))
         began = time.monotonic()
         run_stop(run=run, actor=OPERATOR)
         wait_for_state(run)
-        assert time.monotonic() - began < 4
-        assert runner.wait(10) == 0
+        assert time.monotonic() - began < 20
+        assert runner.wait(30) == 0
     assert (run.state, run.summary) == ("stopped", "Stopped by operator.")
     assert "tidied" in log_text(run)
     assert "SIGINT to sh" in log_text(run)
@@ -78,18 +77,17 @@ def test_stop_of_a_stubborn_script_escalates_to_kill(request_run: Requester, tmp
     pids = tmp_path / "pids"
     # The shell and its child ignore all that can be ignored.
     script = (
-        f"trap '' INT TERM HUP; echo $$ > {pids}; sh -c 'echo $$ >> {pids}; while :; do sleep 1; done' & echo up; wait"
+        f"trap '' INT TERM HUP; echo $$ > {pids}; sh -c 'echo $$ >> {pids}; echo up; while :; do sleep 1; done' & wait"
     )
     run = request_run("shell", params={"script": script, "grace": 1.0})
     with runner_of(run) as runner:
         wait_until(lambda: "up" in log_text(run, stream="out"))
-        began = time.monotonic()
         run_stop(run=run, actor=OPERATOR)
         wait_for_state(run)
-        assert time.monotonic() - began < 11
-        assert runner.wait(10) == 0
+        assert runner.wait(30) == 0
     notes = log_text(run, stream="note")
     assert run.state == "stopped"
+    assert "is ended by force" not in notes
     assert notes.index("SIGINT") < notes.index("SIGTERM") < notes.index("SIGKILL")
     assert len(pids.read_text().split()) == 2
     assert not any(is_alive(int(pid), None) for pid in pids.read_text().split())
@@ -102,9 +100,9 @@ def test_stop_of_work_that_does_not_look_is_by_force(request_run: Requester) -> 
         wait_until(lambda: Step.objects.filter(run=run, state="running").exists())
         began = time.monotonic()
         run_stop(run=run, actor=OPERATOR)
-        wait_for_state(run, seconds=30)
-        assert time.monotonic() - began < 15
-        runner.wait(10)
+        wait_for_state(run, seconds=60)
+        assert time.monotonic() - began < 30
+        runner.wait(30)
     assert (run.state, run.summary) == ("stopped", "Stopped by operator.")
     assert "is ended by force" in log_text(run)
     assert Step.objects.get(run=run).state == "stopped"
@@ -129,7 +127,7 @@ def test_stop_ends_a_command_whose_output_is_awaited(request_run: Requester) -> 
         began = time.monotonic()
         run_stop(run=run, actor=OPERATOR)
         wait_for_state(run)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 15
     assert run.state == "stopped"
     assert log_text(run, stream="out") == "tidied\n"
     assert "by force" not in log_text(run)
@@ -142,7 +140,7 @@ def test_sigterm_of_the_runner_is_a_stop_by_the_system(request_run: Requester, d
         wait_until(lambda: Step.objects.filter(run=run, state="running").exists())
         runner.terminate()
         wait_for_state(run)
-        assert runner.wait(10) == 0
+        assert runner.wait(30) == 0
     assert (run.state, run.stop_requested_by) == ("stopped", "the system")
     assert "SIGTERM" in run.summary
 

@@ -52,6 +52,8 @@ class Trial(RunKind):
     def settle(self, run: Run) -> None:
         _tell(run, "settle")
         time.sleep(run.params.get("settle_seconds", 0))
+        if gate := run.params.get("settle_gate"):
+            _wait_at(Path(gate))
         if run.params.get("broken_settle"):
             raise RuntimeError("cannot settle")
 
@@ -60,6 +62,13 @@ def _tell(run: Run, what: str) -> None:
     if path := run.params.get("tell"):
         with Path(path).open("a") as file:
             file.write(f"{what} {run.state}\n")
+
+
+def _wait_at(gate: Path) -> None:
+    """Until it is there; meanwhile a file beside it says which process waits."""
+    gate.with_suffix(".pid").write_text(str(os.getpid()))
+    while not gate.exists():
+        time.sleep(0.05)
 
 
 def _nothing(work: Work) -> None:

@@ -9,6 +9,7 @@ def test_something(panel):
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from django.conf import settings
 
 from deploypanel.leftovers import ROLE, processes_of
 from tests.support.once import made_once
@@ -55,7 +57,7 @@ class Panel:
             self.wait_healthy()
         return self
 
-    def wait_healthy(self, limit: float = 30) -> None:
+    def wait_healthy(self, limit: float = 90) -> None:
         def is_healthy() -> bool:
             assert self.process is not None
             if self.process.poll() is not None:
@@ -73,7 +75,7 @@ class Panel:
         return body
 
     def manage(
-        self, *arguments: str, check: bool = True, timeout: float = 60, **env: str
+        self, *arguments: str, check: bool = True, timeout: float = 120, **env: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of this installation and wait for it."""
         argv, variables = [*MANAGE, *arguments], self.env | env
@@ -102,15 +104,34 @@ class Panel:
             found[:] = [child for child in supervisor.children() if _role(child) == role]
             return len(found) == 1
 
-        wait_for(is_there, 20, lambda: f"{len(found)} processes are the {role}:\n{self.output()}")
+        wait_for(is_there, 30, lambda: f"{len(found)} processes are the {role}:\n{self.output()}")
         return found[0]
 
     def workers(self) -> list[psutil.Process]:
         """The cluster's grandchildren: workers, monitor and pusher, in the order they were started."""
-        sentinel = self.main("worker").children()[0]
-        return sorted(sentinel.children(), key=lambda process: process.pid)
+        found: list[psutil.Process] = []
 
-    def stop(self, limit: float = 25) -> int:
+        def are_there() -> bool:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found[:] = sorted(self.sentinel().children(), key=lambda process: process.pid)
+            return len(found) >= settings.WORKERS + 2
+
+        wait_for(are_there, 30, lambda: f"{found}\n{self.output()}")
+        return found
+
+    def sentinel(self) -> psutil.Process:
+        """The cluster's second process, which starts the others. Waits for it, as a cluster may just have begun."""
+        found: list[psutil.Process] = []
+
+        def is_there() -> bool:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found[:] = self.main("worker").children()[:1]
+            return bool(found)
+
+        wait_for(is_there, 30, self.output)
+        return found[0]
+
+    def stop(self, limit: float = 60) -> int:
         """SIGTERM as an operator or systemd would; the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -137,7 +158,7 @@ class Template:
     url: str
 
 
-def wait_for(condition: Callable[[], object], limit: float = 10, otherwise: Callable[[], str] = str) -> None:
+def wait_for(condition: Callable[[], object], limit: float = 30, otherwise: Callable[[], str] = str) -> None:
     """Look every 50 ms until it is so; fail after `limit` seconds with what `otherwise` says."""
     deadline = time.monotonic() + limit
     while not condition():
