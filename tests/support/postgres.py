@@ -104,7 +104,7 @@ def _start(folder: Path, password: str, port: int) -> subprocess.Popen[bytes]:
 def _wait_and_create(url: str, server: subprocess.Popen[bytes], folder: Path) -> None:
     import psycopg
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             with psycopg.connect(url.removesuffix("deploypanel") + "postgres", autocommit=True) as connection:

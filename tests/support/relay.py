@@ -46,7 +46,7 @@ class Relay:
 
     def _serve(self, near: socket.socket) -> None:
         try:
-            far = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+            far = socket.create_connection(("127.0.0.1", self._target), timeout=20)
         except OSError:
             near.close()
             return

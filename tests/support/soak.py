@@ -81,7 +81,7 @@ class Soak:
     def close(self) -> None:
         if self.agent is not None:
             self.agent.kill()
-            self.agent.wait(10)
+            self.agent.wait(30)
 
     def _fire(self, session: requests.Session, trigger: str, number: int) -> int:
         """Until the panel has said yes; the key keeps a repeated request from being a second firing."""
@@ -109,7 +109,7 @@ class Soak:
         elif kind == "agent":
             assert self.agent is not None
             self.agent.send_signal(signal.SIGKILL)
-            self.agent.wait(10)
+            self.agent.wait(30)
             self._start_agent()
         else:
             self.restart()
