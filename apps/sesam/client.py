@@ -73,6 +73,7 @@ class NodeClient:
         self._token = token_cleaned(jwt)
         self._hidden = Hidden(self._token)
         self._reading: Watch | None = None
+        self._interrupted = False
         self._pause = pause or _sleep
         self._adapter = _Adapter(tls_context(ca_bundle.strip(), verify_tls))
         self._session = _Session()
@@ -102,7 +103,11 @@ class NodeClient:
         self._session.close()
 
     def interrupt(self) -> None:
-        """From another thread: let the call that waits fail at once, if it only reads. A write is left to its end."""
+        """From another thread: let the call that waits fail at once, and any later one, if it only reads.
+
+        A write is left to its end.
+        """
+        self._interrupted = True
         if (reading := self._reading) is not None:
             reading.expire()
 
@@ -266,6 +271,8 @@ class NodeClient:
             self._adapter.close()
         watch = Watch(seconds)
         self._reading = None if call.changes else watch
+        if self._interrupted and not call.changes:
+            watch.expire()  # it came between two calls
         try:
             with watch.running():
                 answer = self._exchange(call, watch)

@@ -170,6 +170,19 @@ def test_write_without_answer_is_lost(fake_node: FakeNode, client: NodeClient, k
     assert changed(fake_node) is (kind != "never")
 
 
+def test_interruption_between_two_calls_ends_the_next_that_reads(fake_node: FakeNode) -> None:
+    fake_node.faults.add("GET", "/api/secrets", "never", times=None)
+    with NodeClient(url=fake_node.url, jwt=fake_node.jwt, patience=Patience(read=60.0, tries=1)) as client:
+        client.variables()
+        client.interrupt()
+        client.variables_put({"new": 1})  # a write is carried out all the same
+        began = time.monotonic()
+        with pytest.raises(NodeUnreachable):
+            client.secrets()
+        assert time.monotonic() - began < 30
+    assert changed(fake_node)
+
+
 @pytest.mark.parametrize("call", WRITES)
 def test_write_refused_connection_is_asked_again(fake_node: FakeNode, client: NodeClient, call: str) -> None:
     """Nothing was sent, so nothing can have been done."""
