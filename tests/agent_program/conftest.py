@@ -18,7 +18,8 @@ import pytest
 
 from apps.agents.pyz import FILE_NAME, agent_pyz
 from deploypanel_agent.identity import enrol
-from tests.fakes.agent_panel import CODE, FakePanel, fake_panel
+from tests.fakes.agent_door import CODE
+from tests.fakes.agent_panel import FakePanel, fake_panel
 from tests.fakes.fixtures import authority
 
 __all__ = ["authority"]

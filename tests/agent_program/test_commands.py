@@ -19,7 +19,8 @@ from django.core.management import call_command
 from apps.agents.pyz import agent_pyz
 from deploypanel_agent.cli import main
 from tests.agent_program.conftest import OURS, Program, identity
-from tests.fakes.agent_panel import CODE, KEY, NAME, FakePanel
+from tests.fakes.agent_door import CODE, KEY, NAME
+from tests.fakes.agent_panel import FakePanel
 
 Command = Callable[..., "Told"]
 

@@ -18,7 +18,8 @@ from deploypanel_agent.config import Config
 from deploypanel_agent.figures import Figures
 from deploypanel_agent.identity import enrol
 from tests.agent_program.conftest import Program, lines_of, wait_until
-from tests.fakes.agent_panel import CODE, FakePanel, FakeRun
+from tests.fakes.agent_door import CODE
+from tests.fakes.agent_panel import FakePanel, FakeRun
 
 SLOW = """
 steps:

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from tests.agent_program.conftest import Program, wait_until
-from tests.fakes.agent_panel import CODE, FakePanel, fake_panel
+from tests.fakes.agent_door import CODE
+from tests.fakes.agent_panel import FakePanel, fake_panel
 from tests.fakes.fixtures import Authority
 
 HELLO = "steps:\n  - shell: echo hello\n"
