@@ -62,6 +62,11 @@
     }
   });
 
+  // When a button was last pressed: one that is taken away before it is let go is not clicked.
+  let pressed = -Infinity;
+  document.addEventListener("pointerdown", () => { pressed = performance.now(); }, true);
+  const isBeingUsed = () => document.querySelector("dialog[open]") !== null || performance.now() - pressed < 500;
+
   /* Regions that refresh themselves: <div data-live="URL" data-every="3">. The answer's JSON object maps
      element ids to their new inner HTML, made by the same templates as the page. A tab in the background rests. */
   function startLive(root) {
@@ -81,6 +86,8 @@
       if (!root.querySelector(":scope > [data-ended]")) window.setTimeout(look, every);
     }
     function apply(regions) {
+      // What a question is about, with the button that asked it and the boxes that were ticked, stays until it is answered.
+      if (isBeingUsed()) return;
       for (const [id, html] of Object.entries(regions)) {
         const element = document.getElementById(id);
         const now = essence(html);

@@ -136,6 +136,21 @@ def test_fire_asks_and_the_page_follows(signed: Callable[..., Surfer], owner: Us
     page.wait_for_selector("#control-agents :text('Offline')")
 
 
+def test_a_question_outlives_the_page_s_refresh(signed: Callable[..., Surfer]) -> None:
+    """The first refresh writes every part of the page anew, and the button that asks is in one of them."""
+    surfer = signed()
+    page = surfer.page
+    trigger = rows.trigger_make("web")
+    trigger.agents.add(rows.agent_make())
+    surfer.go(f"/admin/triggers/trigger/{trigger.pk}/control/")
+    page.click("#fire-form button")
+    page.wait_for_selector("#fire-dialog[open]")
+    page.wait_for_function("window.dpFetching.last > 0")
+    surfer.settle()
+    page.click("#fire-dialog [data-yes]")
+    page.wait_for_selector("text=Fired: the count is 1.")
+
+
 def test_secrets_and_codes_are_shown_once(signed: Callable[..., Surfer], web: Trigger) -> None:
     surfer = signed(phone=True)
     page = surfer.page
