@@ -112,9 +112,7 @@ def clock(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_watcher_gives_up_work_that_is_cut_off(
-    watched: Watched, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watcher_gives_up_work_that_is_cut_off(watched: Watched, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(4):
         clock.passed += watcher_module.CUT_OFF * 0.4
         wait_until(beats())
