@@ -433,11 +433,14 @@ def hook(repo: GitRepo, name: str, text: str) -> None:
 
 def test_ssh_and_a_protected_branch(over_ssh: Repository, extra: GitRepo, tmp_path: Path) -> None:
     assert publish_node(over_ssh).changed
-    hook(extra, "pre-receive", "echo 'Protected branch update failed for main.'; echo 'Ask an owner.'; exit 1")
-    began = time.monotonic()
+    hook(
+        extra,
+        "pre-receive",
+        "echo >>asked; echo 'Protected branch update failed for main.'; echo 'Ask an owner.'; exit 1",
+    )
     with pytest.raises(PushRefused) as caught:
         publish_node(over_ssh, {"a": b"1"})
-    assert time.monotonic() - began < 5  # a refusal is no race: it is not tried again
+    assert (extra.bare / "asked").read_text() == "\n"  # a refusal is no race: it is not tried again
     assert str(caught.value) == (
         "127.0.0.1 refuses the push to main: [remote rejected] (pre-receive hook declined). It says: Protected branch "
         "update failed for main. Ask an owner. Let this log-in push to the branch, or choose another branch."
@@ -450,7 +453,7 @@ def test_ssh_and_a_protected_branch(over_ssh: Repository, extra: GitRepo, tmp_pa
 
 
 def test_stopped_while_the_server_thinks(over_ssh: Repository, extra: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    hook(extra, "pre-receive", "sleep 20; exit 1")
+    hook(extra, "pre-receive", "sleep 60; exit 1")
     stopping, work = threading.Event(), Work()
 
     def check() -> None:
@@ -464,7 +467,7 @@ def test_stopped_while_the_server_thinks(over_ssh: Repository, extra: GitRepo, m
     began = time.monotonic()
     with pytest.raises(RunStopped):
         publish_node(over_ssh, work=work)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
     assert len(commits(extra)) == 1
 
 

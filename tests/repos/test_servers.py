@@ -24,7 +24,8 @@ from tests.support.sshd import Fleet, keygen
 
 pytestmark = pytest.mark.django_db
 Factory = Callable[..., GitRepo]
-TOKEN = "t0ken/with:odd@letters"
+WORD = f"t0ken{os.urandom(8).hex()}"  # in no process of another test
+TOKEN = f"{WORD}/with:odd@letters"
 
 
 @pytest.fixture
@@ -222,7 +223,7 @@ def test_no_secret_is_in_any_process(shop: GitRepo, https: GitServer, over_ssh: 
     repository = Repository.objects.create(
         name="other", url=f"{https.url}/shop.git", username="panel", access_token=TOKEN
     )
-    secrets = [TOKEN.encode(), b"t0ken", server.private_key.splitlines()[2].encode()]
+    secrets = [TOKEN.encode(), WORD.encode(), server.private_key.splitlines()[2].encode()]
     found: list[str] = []
     done = threading.Event()
 
@@ -240,11 +241,13 @@ def test_no_secret_is_in_any_process(shop: GitRepo, https: GitServer, over_ssh: 
 
     thread = threading.Thread(target=watch)
     thread.start()
-    for one in (repository, over_ssh):
-        services.repository_fetch(repository=one)
-        mirror.remote_refs(services.login_of(one))
-    done.set()
-    thread.join()
+    try:
+        for one in (repository, over_ssh):
+            services.repository_fetch(repository=one)
+            mirror.remote_refs(services.login_of(one))
+    finally:
+        done.set()
+        thread.join()
     assert found == []
     for one in (repository, over_ssh):
         kept = b"".join(path.read_bytes() for path in mirror.mirror_path(one.pk).rglob("*") if path.is_file())
@@ -255,7 +258,7 @@ def test_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
     base = Path("/dev/shm")
     if not os.access(base, os.W_OK):
         pytest.skip("no /dev/shm here")
-    old, young = (base / f"{credentials.PREFIX}0-{name}" for name in ("old", "young"))
+    old, young = (base / f"{credentials.PREFIX}{os.getpid()}x-{name}" for name in ("old", "young"))
     for folder in (old, young):
         folder.mkdir()
     os.utime(old, (1, 1))
