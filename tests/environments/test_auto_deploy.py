@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +23,8 @@ from apps.runs.kinds import kind_named
 from apps.runs.models import Run
 from apps.runs.services import run_advance_waiting, run_move, run_settle, run_stop
 from apps.runs.states import RunState
-from tests.support.runner import run_now, start_runner, wait_for_state
-from tests.support.site import OPERATOR, Build, Site, explain
+from tests.support.runner import run_now, runner_of, wait_for_state
+from tests.support.site import OPERATOR, Build, Site, explain, script_until
 
 pytestmark = pytest.mark.database
 
@@ -63,17 +64,18 @@ def test_push_deploys_as_the_named_user(shop: Site) -> None:
     assert Environment.objects.get().wanted_commit == ""
 
 
-def test_ten_pushes_during_a_run_become_one_more(shop: Site) -> None:
-    shop.repo.commit({"predeploy.sh": "#!/bin/sh\nsleep 2\n"})
+def test_ten_pushes_during_a_run_become_one_more(shop: Site, tmp_path: Path) -> None:
+    shop.repo.commit({"predeploy.sh": script_until(tmp_path / "pushed")})
     first = push(shop, shop.repo.shas[-1]).run
     assert first is not None
-    process = start_runner(first)
-    wait_for_state(first, RunState.RUNNING)
-    for number in range(10):
-        outcome = push(shop, shop.repo.commit({"index.html": f"{number}\n"}))
-        assert outcome.run is None
-        assert f"follows run #{first.pk}" in outcome.text
-    process.wait(60)
+    with runner_of(first) as process:
+        wait_for_state(first, RunState.RUNNING)
+        for number in range(10):
+            outcome = push(shop, shop.repo.commit({"index.html": f"{number}\n"}))
+            assert outcome.run is None
+            assert f"follows run #{first.pk}" in outcome.text
+        (tmp_path / "pushed").touch()
+        process.wait(60)
     run_settle(run_id=first.pk)
     run_settle(run_id=first.pk)
     second = Run.objects.exclude(pk=first.pk).get()
@@ -170,7 +172,7 @@ def test_push_in_the_very_moment_in_which_a_run_ends_is_not_lost(shop: Site) -> 
 
     thread = threading.Thread(target=late_push)
     thread.start()
-    assert noted.wait(10)
+    assert noted.wait(60)
     assert run_move(run_id=first.pk, to=RunState.FAILED) is not None
     assert Environment.objects.get().wanted_commit == newest
     thread.join()

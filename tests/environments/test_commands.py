@@ -81,7 +81,7 @@ def test_deploy_follows_to_success_and_rollback_goes_back(manage: Manage, site: 
     command = started("deploy", "shop/prod", "--follow")
     wait_until(lambda: Run.objects.count() > before)
     run_now(newest())
-    out, err = command.communicate(timeout=20)
+    out, err = command.communicate(timeout=60)
     assert (command.returncode, err) == (0, "")
     assert f"Run #{newest().pk} of shop/prod: queued." in out
     assert "web1: " in out
@@ -90,7 +90,7 @@ def test_deploy_follows_to_success_and_rollback_goes_back(manage: Manage, site: 
     command = started("rollback", "shop/prod", "--to", shop.repo.shas[0][:9], "--follow")
     wait_until(lambda: Run.objects.count() > before)
     run_now(newest())
-    out, _ = command.communicate(timeout=20)
+    out, _ = command.communicate(timeout=60)
     assert command.returncode == 0, out
     assert shop.files(0)["index.html"] == "one\n"
     status, out, _ = manage("rollback", "shop/prod", "--list", "--json")
@@ -104,7 +104,7 @@ def test_deploy_that_fails_exits_1(site: Build, started: Started) -> None:
     shop.fleet[0].stop()
     command = started("deploy", "shop/prod", "--follow")
     run_now(newest())
-    out, _ = command.communicate(timeout=20)
+    out, _ = command.communicate(timeout=60)
     assert command.returncode == 1
     assert "Nothing listens" in out
 
@@ -117,7 +117,7 @@ def test_deploy_that_is_stopped_exits_4(manage: Manage, site: Build, started: St
     try:
         wait_for_state(newest(), RunState.RUNNING)
         assert manage("runs", "stop", str(newest().pk))[0] == 0
-        command.communicate(timeout=30)
+        command.communicate(timeout=60)
         assert command.returncode == 4
     finally:
         runner.kill()
@@ -128,7 +128,7 @@ def test_deploy_dry_run_shows_and_changes_nothing(site: Build, started: Started)
     shop = site(1)
     command = started("deploy", "shop/prod", "--dry-run")
     run_now(newest())
-    out, err = command.communicate(timeout=20)
+    out, err = command.communicate(timeout=60)
     assert command.returncode == 0, err
     assert f"Would deploy {shop.repo.shas[0][:10]} Open the shop" in out
     assert "web1: 2 new" in out

@@ -85,7 +85,7 @@ def test_stop(site: Build, phase: str, tmp_path: Path) -> None:
     # Three seconds on an idle machine; here other work may share it.
     assert time.monotonic() - started < 20 + shop.environment.stop_grace
     assert run.state == RunState.STOPPED, explain(run)
-    process.wait(10)
+    process.wait(60)
     wait_until(lambda: not processes_of(run))
     assert_whole(shop)
     assert "stop" in log_text(run).lower()

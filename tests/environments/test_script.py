@@ -146,8 +146,8 @@ def test_a_stop_ends_what_runs_on_the_hosts(scripts: Build) -> None:
     run_stop(run=run, actor=OPERATOR)
     wait_for_state(run)
     assert run.state == RunState.STOPPED, explain(run)
-    process.wait(10)
-    wait_until(lambda: not processes_of(run), 10)
+    process.wait(60)
+    wait_until(lambda: not processes_of(run))
     assert folders(run) == []
 
 
@@ -163,7 +163,7 @@ def test_a_killed_runner_leaves_nothing_on_the_hosts(scripts: Build) -> None:
     run.refresh_from_db()
     assert run.state == RunState.LOST, explain(run)
     run_clean_up(run_id=run.pk)
-    wait_until(lambda: not processes_of(run), 10)
+    wait_until(lambda: not processes_of(run))
     assert folders(run) == []
     assert "web1: " in log_text(run)
 

@@ -89,6 +89,11 @@ def cell(run: Run, stage: str, host: str = "") -> Step:
     return Step.objects.get(run=run, stage=stage, host=host)
 
 
+def script_until(path: Path) -> str:
+    """A script that ends as soon as this file is there (or after a minute): what holds a run where it is."""
+    return f"#!/bin/sh\nfor _ in $(seq 1200); do [ -e '{path}' ] && exit; sleep 0.05; done\nexit 1\n"
+
+
 def explain(run: Run) -> str:
     """For the message of a failed assertion."""
     return f"{run.state}: {run.summary}\n{log_text(run)}"
