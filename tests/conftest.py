@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 SUPPORT = ("order", "postgres", "panel", "sshd", "gitrepo", "cast", "site")
+# How long an example takes tells of the machine and what else it does.
+hypothesis_settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("unhurried")
 pytest_plugins = [f"tests.support.{name}" for name in SUPPORT if find_spec(f"tests.support.{name}")]
 
 
