@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from apps.access.models import Subject
@@ -15,7 +14,8 @@ from apps.agents.keys import key_digest, key_new
 from apps.agents.models import Agent
 from apps.agents.services.orders import News, orders_request
 from apps.runs.models import Cause, Run
-from tests.live.server import WebServer, server_start
+from tests.live.server import WebServer
+from tests.live.shared import shared_server
 from tests.support.runner import OPERATOR
 
 MakeOrder = Callable[..., Run]
@@ -39,16 +39,8 @@ def order_make(agent: Agent, number: int = 1, trigger: str = "web", age: float =
 
 @pytest.fixture(scope="session")
 def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    data = tmp_path_factory.mktemp("web")
-    (data / "static").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEPLOYPANEL_DATA", str(data))
-        patch.setenv("DEPLOYPANEL_SECRET_KEY", settings.SECRET_KEY)
-        patch.setenv("DEPLOYPANEL_KEY_RING", settings.KEY_RING)
-        server = server_start(data)
-    yield server
-    if server.process.poll() is None:
-        server.stop()
+    with shared_server(tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture

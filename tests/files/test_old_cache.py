@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from apps.access.actor import Actor, Door
 from apps.files.models import CachedFile
 from apps.triggers.services.secrets import server_secret_set
 from tests.files.conftest import Cache, wait_for
 from tests.files.origin import Asked, Origin
-from tests.live.server import WebServer, server_start
+from tests.live.server import WebServer
+from tests.live.shared import shared_server
 from tests.triggers.wire import Wire
 
 SECRET = "old and server-wide"
@@ -27,17 +27,9 @@ BODY = os.urandom(600_000)
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """One web process for all tests here, with the keys that the tests have."""
-    data = tmp_path_factory.mktemp("web")
-    (data / "static").mkdir()
-    with pytest.MonkeyPatch.context() as env:
-        env.setenv("DEPLOYPANEL_DATA", str(data))
-        env.setenv("DEPLOYPANEL_SECRET_KEY", settings.SECRET_KEY)
-        env.setenv("DEPLOYPANEL_KEY_RING", settings.KEY_RING)
-        env.delenv("DEPLOYPANEL_PROSTAGMA_SECRET", raising=False)
-        started = server_start(data, ready="/health")
-    yield started
-    started.stop(timeout=30)
+    """One web process for all tests here."""
+    with shared_server(tmp_path_factory) as started:
+        yield started
 
 
 @pytest.fixture

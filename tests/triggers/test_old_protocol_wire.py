@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
 
 from apps.access.actor import Actor, Door
 from apps.access.errors import Refused
 from apps.triggers.models import Firing, OldProtocol, Trigger
 from apps.triggers.services.secrets import server_secret_set, trigger_secret_rotate
-from tests.live.server import WebServer, server_start
+from tests.live.server import WebServer
+from tests.live.shared import shared_server, shared_start
 from tests.triggers.wire import PollClient, Wire
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -28,25 +28,11 @@ JSON = "Content-Type: application/json"
 FORM = "Content-Type: application/x-www-form-urlencoded"
 
 
-def web_start(data: Path, port: int = 0) -> WebServer:
-    """A web process with the keys that the tests have."""
-    with pytest.MonkeyPatch.context() as env:
-        env.setenv("DEPLOYPANEL_DATA", str(data))
-        env.setenv("DEPLOYPANEL_SECRET_KEY", settings.SECRET_KEY)
-        env.setenv("DEPLOYPANEL_KEY_RING", settings.KEY_RING)
-        env.delenv("DEPLOYPANEL_PROSTAGMA_SECRET", raising=False)
-        return server_start(data, port, ready="/health")
-
-
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """One web process for all tests here."""
-    data = tmp_path_factory.mktemp("web")
-    (data / "static").mkdir()
-    started = web_start(data)
-    yield started
-    if started.process.poll() is None:
-        started.stop()
+    with shared_server(tmp_path_factory) as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -218,7 +204,7 @@ def test_counts_outlive_kill_9_and_a_client_polls_on(server: WebServer) -> None:
     server.process.wait()
     client.poll()
     assert (client.errors, builds) == ([0], [])
-    server.process = web_start(server.log.parent, server.port).process
+    server.process = shared_start(server.log.parent, server.port).process
     client.poll()
     client.poll()
     assert builds == [1]
