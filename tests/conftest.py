@@ -46,6 +46,8 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
         url = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**database)
     if connection.vendor == "sqlite":
         _allow_flush()
+    else:
+        _let_others_give_way()
     before = os.environ.get("DEPLOYPANEL_DATABASE_URL")
     os.environ["DEPLOYPANEL_DATABASE_URL"] = url
     yield
@@ -70,6 +72,19 @@ def _allow_flush() -> None:
                 cursor.execute(trigger[0])
 
     connection.ops.execute_sql_flush = flush_past_audit  # type: ignore[method-assign]
+
+
+def _let_others_give_way() -> None:
+    """Tables are emptied while a server of the tests may be in the middle of a transaction: the deadlock is its."""
+    flush = connection.ops.execute_sql_flush
+
+    def flush_patiently(statements: list[str]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET deadlock_timeout = '30s'")  # whoever looks first is who is ended
+            flush(statements)
+            cursor.execute("RESET deadlock_timeout")
+
+    connection.ops.execute_sql_flush = flush_patiently  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session", autouse=True)
