@@ -14,7 +14,7 @@ from apps.environments.remote_script import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apps.environments.ssh import HostConnection
+    from apps.environments.ssh_connection import HostConnection
 
 PATIENCE = 60.0  # seconds in which a host must take some of what is sent to it
 SAID = 8192  # bytes of its complaint that are read

@@ -29,7 +29,7 @@ from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from apps.environments.models import Host
-    from apps.environments.ssh import HostConnection
+    from apps.environments.ssh_connection import HostConnection
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "/usr/sbin/sshd"
 CONFIG = """\

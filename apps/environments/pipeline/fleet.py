@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from apps.environments.host_state import HostState
     from apps.environments.models import Host
-    from apps.environments.ssh import HostConnection
+    from apps.environments.ssh_connection import HostConnection
     from apps.runs.work import StepHandle, Work
 
 TAIL_LINES = 5
