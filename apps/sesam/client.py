@@ -33,7 +33,6 @@ from apps.sesam.words import has_halves, shown
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
 
     from apps.sesam.configuration import Entity, Json
     from apps.sesam.models import Node
@@ -94,9 +93,7 @@ class NodeClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
