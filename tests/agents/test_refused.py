@@ -21,11 +21,15 @@ from tests.live.server import WebServer
         ('{"type":"hello","protocol":1,"runs":{"x":{}}}', 4400),
         ("x" * (256 * 1024 + 1), 4400),
         ("[" * 100_000, 4400),
-        ('{"type":"hello","protocol":1}', 4401),
     ],
 )
 def test_what_is_not_understood_closes_the_line(web: WebServer, message: str, code: int) -> None:
     assert _refused(web, "dpa_wrong", message) == code
+
+
+def test_an_unknown_key_closes_the_line(web: WebServer, transactional_db: None) -> None:
+    """The one refusal that asks the database: it has to be there, also where this file is run alone."""
+    assert _refused(web, "dpa_wrong", '{"type":"hello","protocol":1}') == 4401
 
 
 @pytest.mark.parametrize(
