@@ -23,7 +23,7 @@ class WebsocketCommunicator(ApplicationCommunicator):
     async def connect(self) -> bool:
         """Whether the server accepted."""
         await self.send_input({"type": "websocket.connect"})
-        return bool((await self.receive_output(3))["type"] == "websocket.accept")
+        return bool((await self.receive_output(30))["type"] == "websocket.accept")
 
     async def receive_from(self, timeout: float) -> str:
         output = await self.receive_output(timeout)
@@ -32,4 +32,4 @@ class WebsocketCommunicator(ApplicationCommunicator):
 
     async def disconnect(self) -> None:
         await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(3)
+        await self.wait(30)

@@ -60,5 +60,5 @@ def tailer(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
     monkeypatch.setattr(consumers, "tailer", own)
     yield own
-    own.stop()
+    own.stop(30)
     assert not [thread for thread in threading.enumerate() if thread.name == "run-tailer"]

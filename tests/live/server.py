@@ -36,7 +36,7 @@ class WebServer:
     def socket(self, run_id: int, after: int = 0) -> str:
         return f"ws://localhost:{self.port}/ws/runs/{run_id}/?after={after}"
 
-    def stop(self, timeout: float = 10) -> float:
+    def stop(self, timeout: float = 60) -> float:
         """Ask it to end as the supervisor does; the seconds that it took."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -54,21 +54,23 @@ def session_of(user: User) -> str:
 def server_start(data: Path, port: int = 0, ready: str = "/admin/login/") -> WebServer:
     port, log = port or free_port(), data / "web.log"
     argv = [sys.executable, "-m", "uvicorn", "deploypanel.asgi:application", "--port", str(port)]
-    argv += ["--log-level", "warning", "--timeout-graceful-shutdown", "3"]
+    argv += ["--log-level", "warning", "--timeout-graceful-shutdown", "20"]
     with log.open("wb") as file:
         process = subprocess.Popen(
             argv, cwd=ROOT, env=os.environ | {"DEPLOYPANEL_ROLE": "web"}, stdout=file, stderr=file
         )
     server = WebServer(process, port, log)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            requests.get(f"{server.url}{ready}", timeout=5)
-        except requests.ConnectionError:
+            requests.get(f"{server.url}{ready}", timeout=20)
+        except (requests.ConnectionError, requests.Timeout):  # it reads all of the panel for its first answer
             time.sleep(0.05)
         else:
             return server
+    process.kill()
+    process.wait()
     raise AssertionError(f"the server does not answer: {log.read_text()}")
 
 

@@ -26,7 +26,7 @@ def test_a_body_without_end_is_refused_before_it_fills_the_disk(web_server: WebS
 
 def _endless(port: int, path: str) -> tuple[bytes, int]:
     """The beginning of the answer, and how many bytes could be sent until it came."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         sent = 0
         while sent < MOST and not select.select([connection], [], [], 0)[0]:
@@ -35,7 +35,7 @@ def _endless(port: int, path: str) -> tuple[bytes, int]:
             except (ConnectionError, TimeoutError):
                 break
             sent += len(PIECE)
-        connection.settimeout(3)
+        connection.settimeout(30)
         return connection.recv(12), sent
 
 

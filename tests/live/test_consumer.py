@@ -46,7 +46,7 @@ class Viewer:
     def __init__(self, communicator: WebsocketCommunicator) -> None:
         self._communicator = communicator
 
-    async def next(self, timeout: float = 10) -> dict[str, Any]:
+    async def next(self, timeout: float = 30) -> dict[str, Any]:
         return json.loads(await self._communicator.receive_from(timeout))
 
     async def until(self, kind: str) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ class Viewer:
     async def code(self) -> int:
         """What the server closes with."""
         while True:
-            output = await self._communicator.receive_output(3)
+            output = await self._communicator.receive_output(30)
             if output["type"] == "websocket.close":
                 return int(output["code"])
 
@@ -130,7 +130,7 @@ async def test_change_between_the_replay_and_the_tailer_s_first_look_is_told(
     look, snapshot = tailer._look, consumers.RunConsumer._snapshot
 
     def late_look() -> bool:
-        replayed.wait(10)
+        replayed.wait(30)
         return look()
 
     def then_a_change(consumer: consumers.RunConsumer) -> Any:

@@ -19,7 +19,7 @@ from tests.live.writer import Log, in_database
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 
-async def until(watch: Watch, kind: EventKind, timeout: float = 5) -> list[live.Event]:
+async def until(watch: Watch, kind: EventKind, timeout: float = 30) -> list[live.Event]:
     """The mail up to and including the first event of that kind."""
     mail: list[live.Event] = []
     async with asyncio.timeout(timeout):
@@ -87,7 +87,7 @@ async def test_full_mailbox_is_dropped_and_said(tailer: Tailer, log: Log, monkey
         await until(watch, EventKind.HEAD)
         for _ in range(30):
             await in_database(log.write, "x" * 200)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not watch.behind:
                 await asyncio.sleep(0.02)
         assert watch._size <= 2000
@@ -99,7 +99,7 @@ async def test_without_viewers_the_tailer_asks_nothing(tailer: Tailer, log: Log)
     with tailer.watch(log.run.pk) as watch:
         await until(watch, EventKind.HEAD)
         assert tailer.viewers == 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while tailer._listener is not None:
             await asyncio.sleep(0.01)
     assert tailer.viewers == 0
@@ -136,7 +136,7 @@ async def test_dropped_listener_costs_no_line(tailer: Tailer, log: Log) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
             )
-            assert cursor.fetchall() == [(True,)]
+            assert (True,) in cursor.fetchall()  # that of the test before may not have gone yet
 
     with tailer.watch(log.run.pk) as watch:
         await until(watch, EventKind.HEAD)
@@ -149,8 +149,9 @@ async def test_stop_ends_the_thread_at_once(tailer: Tailer, log: Log) -> None:
     with tailer.watch(log.run.pk) as watch:
         await until(watch, EventKind.HEAD)
         began = time.monotonic()
-        await asyncio.to_thread(tailer.stop)
-        assert time.monotonic() - began < 5
+        await asyncio.to_thread(tailer.stop, 30)
+        assert time.monotonic() - began < 15
+        assert not [thread for thread in threading.enumerate() if thread.name == "run-tailer"]
 
 
 async def test_commit_reaches_the_mailbox_soon(tailer: Tailer, log: Log) -> None:
