@@ -54,6 +54,8 @@ async () => {
   if (document.readyState !== "complete") return false;
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  const moves = (one) => one.playState === "running" && one.effect.getComputedTiming().endTime !== Infinity;
+  if (document.getAnimations().some(moves)) return false;
   return window.dpFetching.open === 0 && performance.now() - window.dpFetching.last > 60;
 }
 """
@@ -164,7 +166,7 @@ class Surfer:
         self.page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": self.base}])
 
     def settle(self) -> None:
-        """Until nothing is being fetched, the fonts are there, and what was changed has been drawn."""
+        """Until nothing is being fetched or moves, the fonts are there, and what was changed has been drawn."""
         self.page.wait_for_function(CALM)
 
     def shoot(self, name: str, *, full: bool = True) -> Path:
@@ -186,6 +188,7 @@ class Surfer:
 
     def faults(self) -> list[str]:
         """What is wrong with this page: labels, alternatives, headings, sideways scrolling, contrast."""
+        self.settle()
         return [*self.page.evaluate(BASICS), *self.page.evaluate(CONTRAST)]
 
 
@@ -236,7 +239,7 @@ def surf(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callable[...
         contexts.append(context)
         context.add_init_script(COUNT_FETCHES)
         page = context.new_page()
-        page.set_default_timeout(float(os.environ.get("BROWSER_TIMEOUT", "10000")))
+        page.set_default_timeout(float(os.environ.get("BROWSER_TIMEOUT", "30000")))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         opened.append(Surfer(page, base))

@@ -149,7 +149,7 @@ def test_everything_is_there_without_scripts(open_page: Callable[..., Surfer]) -
     surfer.page.get_by_role("link", name="Show the lines on a page of their own").click()
     assert "column_900" in surfer.page.inner_text(".diff")
     surfer.page.get_by_role("link", name="All entities").click()
-    surfer.page.wait_for_load_state("load")
+    surfer.page.locator("details.entity").nth(19).wait_for()
     assert surfer.page.locator("details.entity").count() == 20
 
 

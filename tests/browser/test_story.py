@@ -77,13 +77,13 @@ def ready(panel: Panel, fleet: Fleet, shop: GitRepo, tmp_path: Path) -> Iterator
         yield panel
 
 
-def state_becomes(page: Any, word: str, limit: float = 40) -> None:
+def state_becomes(page: Any, word: str, limit: float = 90) -> None:
     page.wait_for_function(
         "word => document.getElementById('run-state').textContent.trim() === word", arg=word, timeout=limit * 1000
     )
 
 
-def log_says(page: Any, words: str, limit: float = 20) -> None:
+def log_says(page: Any, words: str, limit: float = 90) -> None:
     page.wait_for_function(
         "words => document.getElementById('run-rows').textContent.includes(words)", arg=words, timeout=limit * 1000
     )
@@ -137,14 +137,14 @@ def test_deploy_watch_stop_and_roll_back(
     log_says(page, "this takes its time")
     page.click("#run-stop button")
     page.click("#run-stop-dialog [data-yes]")
-    state_becomes(page, "Stopped", 20)
+    state_becomes(page, "Stopped")
     surfer.shoot("run-stopped-light")
 
     # Back to the release before, which the hosts still have.
     page = control(surfer)
     page.click("#control-fleet button")
-    page.wait_for_selector(".dp-hosts li", timeout=10000)
-    page.wait_for_selector("#control-releases .dp-release button", timeout=20000)
+    page.wait_for_selector(".dp-hosts li")
+    page.wait_for_selector("#control-releases .dp-release button", timeout=60_000)
     back = page.locator("#control-releases .dp-release").first
     back.locator("button").click()
     page.wait_for_selector("#rollback-dialog[open]")
