@@ -57,7 +57,7 @@ class Trials:
         query = f"SELECT text FROM runs_logchunk WHERE run_id = {run_id} AND stream = 'out' ORDER BY seq"
         return "".join(text for (text,) in self.rows(query))
 
-    def wait(self, ids: list[int], *states: str, limit: float = 60) -> None:
+    def wait(self, ids: list[int], *states: str, limit: float = 120) -> None:
         def otherwise() -> str:
             return f"{self.rows('SELECT id, state, summary FROM runs_run')}\n{self.panel.output()}"
 
@@ -94,7 +94,7 @@ def test_run_is_unharmed_by_the_end_of_the_queue_s(trials: Trials, victims: tupl
         go = trials.panel.data / f"go-{victim}"
         (run_id,) = trials.ask(do="shell", script=f"echo begun; while [ ! -e {go} ]; do sleep 0.1; done; echo done")
         # The panel has got over the one before by itself, whatever the queue had to be put through for it.
-        trials.wait_for_output(run_id, "begun", limit=60)
+        trials.wait_for_output(run_id, "begun", limit=120)
         kill(trials, victim)
         time.sleep(1)
         go.touch()
