@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from tests.support.panel import Panel, is_alive, wait_for
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.panel]
 
@@ -90,7 +91,7 @@ def test_a_taken_port_is_one_clear_line(panel_stopped: Panel) -> None:
 
 
 def test_a_second_panel_of_the_same_data_is_refused(panel: Panel) -> None:
-    done = panel.manage("panel", check=False, DEPLOYPANEL_PORT=str(panel.port + 1))
+    done = panel.manage("panel", check=False, DEPLOYPANEL_PORT=str(free_port()))
     assert done.returncode == 1
     assert f"The panel of {panel.data} runs already (web, process" in done.stderr
 
