@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpResponseRedirect
-from django.urls import reverse
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 
-from apps.access.admin_site import ModelAdmin
+from apps.access.admin_site import ModelAdmin, actor_of
+from apps.access.asked import nul_refused
+from apps.access.errors import PanelError
 from apps.files import claims
 from apps.files.forms import CacheSettingsForm
 from apps.files.models import CachedFile, CacheSettings
 from apps.files.selectors import bytes_kept, cache_settings, files_kept
-from apps.files.services import files_delete
+from apps.files.services import files_delete, store_try
 from apps.files.sizes import size_shown
 from apps.runs.wording import age, badge, moment
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 STATES = (("kept", "Kept"), ("failed", "Failed"), ("none", "Not kept"))
@@ -158,6 +164,7 @@ class CacheSettingsAdmin(ModelAdmin):
     """One row: its list leads to it."""
 
     form = CacheSettingsForm
+    change_form_outer_after_template = "files/_try.html"
     fieldsets: ClassVar = (
         ("What may be asked", {"fields": ("allowed", "private_allowed")}),
         ("Limits", {"fields": ("file_limit", "total_limit", "time_limit")}),
@@ -199,3 +206,20 @@ class CacheSettingsAdmin(ModelAdmin):
         return HttpResponseRedirect(reverse("admin:files_cachedfile_changelist"))
 
     response_post_save_change = response_post_save_add
+
+    def get_urls(self) -> list[URLPattern]:
+        page = path("try/", self.admin_site.admin_view(self.try_page), name="files_cachesettings_try")
+        return [page, *super().get_urls()]
+
+    @method_decorator(require_POST)
+    def try_page(self, request: HttpRequest) -> HttpResponse:
+        """The store as the settings have it is tried; what came of it is told above them."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        nul_refused(request)
+        try:
+            for trial in store_try(actor=actor_of(request), bucket=request.POST.get("bucket", "")):
+                getattr(messages, trial.level)(request, trial.sentence)
+        except PanelError as error:
+            messages.error(request, str(error))
+        return HttpResponseRedirect(reverse("admin:files_cachesettings_changelist"))

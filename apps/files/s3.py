@@ -6,13 +6,16 @@ the environment, or of the machine, are not for whoever asks for a file.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import secrets
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 from apps.files.errors import FileError, FileMissing, FileNotStored
 from apps.files.intake import PIECE, Got, Intake, Wish
+from apps.files.store_trouble import Right, answer_words, away_words
+from apps.files.wire import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from apps.files.patience import Watch
 
 CONNECT, SILENCE = 10, 60  # seconds
+TRIAL_CONNECT, TRIAL_SILENCE = 5, 10  # seconds, where a person waits for it
 _MISSING = {"NoSuchKey", "NoSuchBucket", "404"}
 
 
@@ -101,17 +105,87 @@ def delete(login: Login, bucket: str, key: str) -> None:
         _client(login).delete_object(Bucket=bucket, Key=key)
 
 
+def bucket_try(login: Login, bucket: str) -> bool:
+    """Ask for one name of the bucket; False where the key is good, or none is given, and may not list.
+
+    Raises FileError with the remedy.
+    """
+    with _trial_client(login, bucket) as client:
+        try:
+            with _tried(login, bucket, Right.LIST):
+                answer = client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        except _NotLet:
+            return False
+    if not answer.get("Name"):  # whatever answers 200 to all would pass
+        raise FileError(answer_words("", Right.LIST, bucket, login.endpoint, has_key=bool(login.access_key)))
+    return True
+
+
+def storage_try(login: Login, bucket: str, key: str) -> None:
+    """Write an object of a few bytes, read it and delete it. Raises FileError with the remedy."""
+    content = secrets.token_bytes(16)
+    asked = {"Bucket": bucket, "Key": key}
+    with _trial_client(login, bucket) as client:
+        with _tried(login, bucket, Right.WRITE):
+            client.put_object(**asked, Body=content)
+        try:
+            with _tried(login, bucket, Right.READ), client.get_object(**asked)["Body"] as body:
+                came = body.read(len(content) + 1)
+        finally:
+            with _tried(login, bucket, Right.DELETE):
+                client.delete_object(**asked)
+    if came != content:
+        raise FileError(answer_words("", Right.READ, bucket, login.endpoint, has_key=bool(login.access_key)))
+
+
+class _NotLet(FileError):
+    """The store knows who asks, and does not let him."""
+
+
+@contextmanager
+def _tried(login: Login, bucket: str, right: Right) -> Iterator[None]:
+    """What goes wrong with a trial, in a sentence that says what to do."""
+    from botocore.parsers import ResponseParserError
+
+    errors = _errors()
+    try:
+        yield
+    except (errors.ClientError, errors.ParamValidationError, ResponseParserError, ValueError) as error:
+        unfit = {errors.ParamValidationError: "BadBucket", errors.InvalidRegionError: "BadRegion"}
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+        if not isinstance(error, (errors.ClientError, ResponseParserError)):
+            code = unfit.get(type(error), "BadEndpoint")
+        kind = _NotLet if code == "AccessDenied" else FileError
+        raise kind(answer_words(code, right, bucket, login.endpoint, has_key=bool(login.access_key))) from None
+    except (errors.BotoCoreError, errors.HTTPClientError, OSError) as error:
+        is_tls = isinstance(error, errors.SSLError)
+        raise FileError(away_words(reason(error), login.endpoint, is_tls=is_tls)) from None
+
+
+@contextmanager
+def _trial_client(login: Login, bucket: str) -> Iterator[Any]:
+    """Of its own: a trial tries the connection, too."""
+    with _tried(login, bucket, Right.LIST):
+        made = _made(login, connect_timeout=TRIAL_CONNECT, read_timeout=TRIAL_SILENCE, tries=1)
+    with closing(made) as client:
+        yield client
+
+
 @lru_cache(maxsize=8)
 def _client(login: Login) -> Any:
     """Kept: to make one takes longer than most downloads."""
+    return _made(login, connect_timeout=CONNECT, read_timeout=SILENCE, tries=2)
+
+
+def _made(login: Login, *, connect_timeout: float, read_timeout: float, tries: int) -> Any:
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=CONNECT,
-        read_timeout=SILENCE,
-        retries={"total_max_attempts": 2, "mode": "standard"},
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"total_max_attempts": tries, "mode": "standard"},
         proxies={},
         signature_version=None if login.access_key else UNSIGNED,
         s3={"addressing_style": "path" if login.endpoint else "auto"},
