@@ -106,3 +106,14 @@ def url_shown(url: str) -> str:
 def _pair_shown(pair: str) -> str:
     name, equals, _value = pair.partition("=")
     return f"{name}=…" if equals and _TELLING.search(unquote(name)) else pair
+
+
+def endpoint_read(endpoint: str) -> tuple[str, str, int | None] | None:
+    """Who would be given what a key of S3 signs; None for what is no address."""
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError:
+        return None
+    is_address = parts.scheme in PORTS and parts.hostname and "@" not in parts.netloc
+    return (parts.scheme, parts.hostname or "", port or PORTS[parts.scheme]) if is_address else None

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
-from apps.access.fields import EncryptedTextField
+from apps.access.errors import InputError
+from apps.access.fields import EncryptedTextField, is_set
+from apps.files.address import endpoint_read
+from apps.files.guard import origins_checked, private_checked
+
+LONGEST_TIME = 24 * 3600
 
 
 class CacheSettings(models.Model):
@@ -45,6 +51,25 @@ class CacheSettings(models.Model):
 
     def __str__(self) -> str:
         return "File cache"
+
+    def clean(self) -> None:
+        """Raises ValidationError by field for what can mean nothing."""
+        wrong: dict[str, str] = {}
+        for name, check in (("allowed", origins_checked), ("private_allowed", private_checked)):
+            try:
+                check(getattr(self, name))
+            except InputError as error:
+                wrong[name] = str(error)
+        if not 1 <= self.time_limit <= LONGEST_TIME:
+            wrong["time_limit"] = f"1 to {LONGEST_TIME} seconds."
+        if self.s3_endpoint and endpoint_read(self.s3_endpoint) is None:
+            wrong["s3_endpoint"] = "Write https://s3.example, or leave it empty for Amazon's own."
+        if bool(self.s3_access_key) != is_set(self, "s3_secret_key"):
+            wrong |= {"s3_secret_key": "An access key and its secret key belong together."}
+        if self.storage == self.Storage.S3 and not self.storage_bucket:
+            wrong["storage_bucket"] = "Name the bucket that the files are kept in."
+        if wrong:
+            raise ValidationError(wrong)
 
 
 class CachedFile(models.Model):
