@@ -28,9 +28,10 @@ def declaration_dump() -> str:
     return "\n".join([HEAD, *blocks]) if blocks else f"{HEAD}\n{{}}\n"
 
 
-def _entries(section: Section) -> list[dict[str, Any]]:
+def _entries(section: Section) -> list[dict[str, Any]] | dict[str, Any]:
     instances = sorted(section.existing().items())
-    return [_entry(section, instance) for _, instance in instances]
+    entries = [_entry(section, instance) for _, instance in instances]
+    return entries[0] if section.single and entries else entries
 
 
 def _entry(section: Section, instance: models.Model) -> dict[str, Any]:

@@ -42,6 +42,8 @@ def prune(reading: Reading, making: Making) -> list[str]:
                 continue
             if isinstance(instance, User) and instance.is_superuser:
                 kept.append(f"kept user {name}: superusers are never pruned")
+            elif section.single:
+                kept.append(f"kept {section.noun} {name}: they are never pruned")
             else:
                 _remove(section, name, instance, reading, making)
     return kept

@@ -68,7 +68,8 @@ class Reading:
                 self.problems.add(value, f"there is no such section{closest(key, BY_NAME)}")
             else:
                 self.places[key] = value
-                found[key] = [] if value.is_nothing else value.elements(self.problems)
+                alone = BY_NAME[key].single
+                found[key] = [] if value.is_nothing else [value] if alone else value.elements(self.problems)
         return found
 
     def _names(self, section: Section, values: list[Value]) -> dict[str, Value]:
@@ -124,5 +125,7 @@ class Reading:
 
 def _name(section: Section, places: dict[str, Value]) -> str | None:
     """`shop/prod` for an environment, the name for all others; None where a part of it is missing."""
+    if section.single:
+        return section.single
     parts = [places[key].text(Problems()) or None if key in places else None for key in section.identity]
     return None if None in parts else "/".join(str(part) for part in parts)

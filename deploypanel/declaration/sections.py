@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from apps.access.models import BusinessHours, SshKey
 from apps.agents.models import Agent
 from apps.environments.models import Cluster, Environment, Host
+from apps.files.models import CacheSettings
 from apps.repos.models import Repository
 from apps.sesam.models import ExtraNode, Node, SecretStore
 from apps.triggers.models import Trigger
@@ -26,6 +27,7 @@ from deploypanel.declaration.fields import (
     Time,
     natural,
 )
+from deploypanel.declaration.files import CACHE
 from deploypanel.declaration.grants import Grants
 from deploypanel.declaration.passwords import Password
 from deploypanel.declaration.private_keys import PrivateKey
@@ -38,13 +40,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One list of the file. `identity` names the keys that say which object an entry means."""
+    """One list of the file, or one mapping. `identity` names the keys that say which object an entry means."""
 
     name: str
     noun: str
     model: type[models.Model]
     fields: tuple[Field, ...]
     identity: tuple[str, ...] = ("name",)
+    single: str = ""  # not a list but one mapping, of the one object that there is: what it is called
 
     def field_of(self, key: str) -> Field | None:
         return next((field for field in self.fields if key in field.keys), None)
@@ -58,6 +61,9 @@ class Section:
         many = [one.name for one in self.fields if isinstance(one, References)]
         single = [one.name for one in self.fields if isinstance(one, Reference) and one.name not in many]
         rows = self.model._default_manager.select_related(*single) if single else self.model._default_manager.all()
+        if self.single:
+            row = rows.order_by("pk").first()
+            return {self.single: row} if row else {}
         found = {natural(instance): instance for instance in rows.prefetch_related(*many).order_by("pk")}
         found.pop("", None)  # a trigger of no name, which an old client may make: no file can mean it
         return found
@@ -181,6 +187,7 @@ SECTIONS = (
     Section(name="extra_nodes", noun="extra node", model=ExtraNode, fields=EXTRA, identity=("master", "name")),
     Section(name="agents", noun="agent", model=Agent, fields=AGENT),
     Section(name="triggers", noun="trigger", model=Trigger, fields=TRIGGER),
+    Section(name="file_cache", noun="file cache", model=CacheSettings, fields=CACHE, single="settings"),
 )
 
 BY_NAME = {section.name: section for section in SECTIONS}
