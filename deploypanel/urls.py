@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from apps.access.views import sign_in
 from deploypanel import dashboard, pages
 from deploypanel.health import health
 from deploypanel.metrics import metrics
@@ -19,5 +20,6 @@ urlpatterns = [
     path("agent/", include("apps.agents.urls")),
     path("", include("apps.triggers.urls")),
     path("admin/start.json", dashboard.live, name="start_live"),
+    path("admin/login/", sign_in),
     path("admin/", admin.site.urls),
 ]

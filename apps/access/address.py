@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+
+# What one customer of a provider can have of IPv6: whoever has that has all addresses in it.
+IPV6_PREFIX = 48
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -17,3 +21,16 @@ def address_of(request: HttpRequest) -> str:
         if forwarded:
             return forwarded
     return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def network_of(address: str) -> str:
+    """Whom to count an address as: an IPv4 address itself, the network that one customer may have of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("/")[0].strip())
+    except ValueError:  # a Unix socket has none, and a proxy may say anything
+        return address[:64] or "unknown"
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), IPV6_PREFIX), strict=False))

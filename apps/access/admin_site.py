@@ -18,7 +18,7 @@ from django.utils.text import get_text_list
 from unfold.admin import ModelAdmin as ThemeModelAdmin
 from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import action, display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from apps.access import audit
@@ -30,6 +30,7 @@ from apps.access.grants_page import grants_view
 from apps.access.levels import Level
 from apps.access.models import Subject
 from apps.access.permissions import level_of, subjects_visible
+from apps.access.sign_in_form import SignInsCounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -334,6 +335,11 @@ def _is_superuser(request: HttpRequest) -> bool:
     return bool(user.is_active and getattr(user, "is_superuser", False))
 
 
+class SignInForm(SignInsCounted, AuthenticationForm):
+    """The theme's, which stops those who guess."""
+
+
 admin.site.site_header = "Deploypanel"
 admin.site.site_title = "Deploypanel"
 admin.site.index_title = "Overview"
+admin.site.login_form = SignInForm

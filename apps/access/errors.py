@@ -4,6 +4,7 @@ PanelError                a clear sentence for a person; never a traceback
 ├── InputError            what was given is wrong: names the thing, the place and the remedy
 │   └── NotFound          no such thing, or none that the asker may see
 ├── Refused               the gate said no; carries the whole decision
+├── SignInBlocked         too many failed sign-ins; carries the seconds after which one may be tried again
 ├── Conflict              it is right, but not now: something else holds it
 └── DecryptionError       a secret cannot be read with the keys of this installation
 """
@@ -38,6 +39,14 @@ class Refused(PanelError):
     def __init__(self, decision: Decision) -> None:
         super().__init__(" ".join(decision.reasons))
         self.decision = decision
+
+
+class SignInBlocked(PanelError):
+    """No sign-in is looked at for a while. `retry_after`: whole seconds, at least one."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Conflict(PanelError):

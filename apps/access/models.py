@@ -190,6 +190,22 @@ class ApiToken(models.Model):
         return self.name
 
 
+class SignInCount(models.Model):
+    """Sign-ins that were tried and did not succeed: for a name from a network, for a name, or from a network."""
+
+    name = models.CharField(max_length=150)  # as it was typed, whether anybody has it or not; empty: whatever name
+    network = models.CharField(max_length=64)  # see `network_of`; empty: from anywhere
+    count = models.PositiveIntegerField()
+    ends_at = models.DateTimeField(db_index=True)  # when counting begins anew, and a block is over
+    told = models.BooleanField(default=False)  # that it blocks is in the audit trail
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["name", "network"], name="sign_ins_counted_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name or 'any name'} from {self.network or 'anywhere'}"
+
+
 class AuditEntry(models.Model):
     """One act: who, what, on what, from which door, allowed or refused and why. Rows are only ever added.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from apps.access.services import sign_ins_prune
 from apps.files.services import files_prune
 from apps.repos.services import mirrors_prune, trees_prune
 from apps.runs.beats import beats_prune
@@ -16,13 +17,14 @@ from apps.triggers.services.prune import firings_prune
 
 def prune() -> None:
     """Delete old runs with their logs, working folders and trees, deliveries, firings, rows of the queue, mirrors of no
-    use, and what nodes had before they were changed, and what the syncs of old runs compared.
+    use, what nodes had before they were changed, what the syncs of old runs compared, and counts of failed sign-ins.
 
     Safe to repeat.
     """
     now = timezone.now()
     tasks_prune(now=now)
     beats_prune(now=now)
+    sign_ins_prune(now)
     deliveries_prune(now)
     firings_prune(now)
     trees_prune()
