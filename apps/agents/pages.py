@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -17,11 +16,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.decorators.http import require_GET, require_safe
 
 from apps.access.admin_site import actor_of
 from apps.access.asked import number_of
-from apps.access.errors import PanelError
+from apps.access.posts import posted
 from apps.agents.models import Agent, Order
 from apps.agents.presence import agent_badge, is_online
 from apps.agents.pyz import FILE_NAME, agent_pyz
@@ -30,9 +29,6 @@ from apps.agents.services.enrol import CODE_LASTS
 from apps.agents.services.switch import agent_switch
 from apps.runs.notices import is_unprotected
 from apps.runs.states import ALIVE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ORDERS_SHOWN = 20
 LIVE_AT_ONCE = 100  # rows of the list whose state is asked in one request
@@ -103,20 +99,7 @@ def live_list(request: HttpRequest) -> JsonResponse:
 # --- buttons --------------------------------------------------------------------------------
 
 
-def _act(view: Callable[[HttpRequest, Agent], HttpResponse]) -> Callable[[HttpRequest, int], HttpResponse]:
-    """POST only; what a service refuses becomes a message on the page."""
-
-    @require_POST
-    @wraps(view)
-    def guarded(request: HttpRequest, pk: int) -> HttpResponse:
-        agent = _agent(request, pk)
-        try:
-            return view(request, agent)
-        except PanelError as error:
-            messages.error(request, str(error))
-            return HttpResponseRedirect(page_url(agent))
-
-    return guarded
+_act = posted(_agent, page_url)
 
 
 @never_cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -10,18 +9,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from apps.access.admin_site import actor_of
-from apps.access.errors import PanelError, Refused
+from apps.access.posts import posted
 from apps.environments.errors import HostError
 from apps.environments.host_key import fingerprint_or_nothing
 from apps.environments.host_reads import CONNECTABLE, clusters_visible, environments_on, hosts_visible
 from apps.environments.services.hosts import host_can_be_checked, host_check, host_key_pin, host_scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apps.environments.models import Host
 
 TONES = {"ok": "good", "warning": "warn", "failed": "bad", "skipped": "idle"}
@@ -39,22 +36,12 @@ def host_page(request: HttpRequest, pk: int) -> TemplateResponse:
     return _page(request, _host(request, pk))
 
 
-def _act(view: Callable[[HttpRequest, Host], HttpResponse]) -> Callable[[HttpRequest, int], HttpResponse]:
-    """POST only, on a host that the person sees; what the services refuse becomes a message."""
+def _host(request: HttpRequest, pk: int) -> Host:
+    """The host, if this person may see it; unknown and invisible are the same answer."""
+    return get_object_or_404(hosts_visible(request.user).select_related(*CONNECTABLE), pk=pk)
 
-    @require_POST
-    @wraps(view)
-    def guarded(request: HttpRequest, pk: int) -> HttpResponse:
-        host = _host(request, pk)
-        try:
-            return view(request, host)
-        except Refused as refused:
-            messages.error(request, f"Refused. {refused}")
-        except PanelError as error:
-            messages.error(request, str(error))
-        return HttpResponseRedirect(page_url(host))
 
-    return guarded
+_act = posted(_host, page_url)
 
 
 @_act
@@ -86,11 +73,6 @@ def pin(request: HttpRequest, host: Host) -> HttpResponse:
     key = host_key_pin(host=host, actor=actor_of(request), key=request.POST.get("key", ""))
     messages.success(request, f"{host.name}: from now on only the key {key.fingerprint} is accepted.")
     return HttpResponseRedirect(page_url(host))
-
-
-def _host(request: HttpRequest, pk: int) -> Host:
-    """The host, if this person may see it; unknown and invisible are the same answer."""
-    return get_object_or_404(hosts_visible(request.user).select_related(*CONNECTABLE), pk=pk)
 
 
 def _may_manage(request: HttpRequest) -> bool:

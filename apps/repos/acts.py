@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from apps.access import gate
 from apps.access.admin_site import actor_of
-from apps.access.errors import PanelError
+from apps.access.posts import posted
 from apps.repos import services
 from apps.repos.pages import base_context, page_url, repository_or_404
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apps.repos.models import Repository
 
 
-def _act(view: Callable[[HttpRequest, Repository], HttpResponse]) -> Callable[[HttpRequest, int], HttpResponse]:
-    """POST only, on a repository that the person sees; what a service refuses becomes a message on the page."""
-
-    @require_POST
-    @wraps(view)
-    def guarded(request: HttpRequest, pk: int) -> HttpResponse:
-        repository = repository_or_404(request, pk)
-        try:
-            return view(request, repository)
-        except PanelError as error:
-            messages.error(request, str(error))
-            return HttpResponseRedirect(page_url(repository))
-
-    return guarded
+_act = posted(repository_or_404, page_url)
 
 
 @_act
