@@ -8,7 +8,6 @@ from django.db import transaction
 
 from apps.access import gate
 from apps.access.decision import RuleResult
-from apps.access.errors import Refused
 from apps.environments.models import Action, Deployment
 from apps.environments.selectors import hosts_of
 from apps.repos.refs import commit_checked, ref_checked
@@ -107,6 +106,3 @@ def targets_rule(environment: Environment, cluster: Cluster | None, host: Host |
 
 def target_name(cluster: Cluster | None, host: Host | None) -> str:
     return host.name if host is not None else cluster.name if cluster is not None else ""
-
-
-__all__ = ["Refused", "deploy_request"]
