@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import tempfile
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from bench.installation import panel_prepared
+from tests.support.postgres import private_postgres
 from tests.support.relay import relay_to
 from tests.support.soak import EACH, LATEST, SECRET, Soak
 
@@ -37,28 +39,37 @@ print(json.dumps(agent_code_issue(agent=agent, actor=operator)))
 
 
 def measure(table: Table) -> None:
-    table.head(f"{FIRINGS:,} firings while everything breaks, seed {SEED}")
-    with tempfile.TemporaryDirectory(prefix="deploypanel-soak-") as name:
-        folder = Path(name)
-        panel = panel_prepared(folder, "")
-        prepare = PREPARE.format(each=list(EACH), latest=LATEST, secret=SECRET)
-        code = json.loads(panel.python(prepare).splitlines()[-1])
-        panel.start()
-        try:
-            with relay_to(panel.port) as relay:
-                soak = Soak(panel.url, relay, lambda: _kill_web(panel), folder, FIRINGS, SEED)
-                try:
-                    soak.enrol(code)
-                    took = soak.run()
-                finally:
-                    soak.close()
-        finally:
-            panel.kill()
-        table.say(f"{took:.0f} s; broken: {soak.broken}")
-        table.figure("firings lost under “each”", sum(_lost(soak, name) for name in EACH), 0, "firings")
-        table.figure("firings doubled", sum(_doubled(soak, name) for name in soak.fired), 0, "firings")
-        table.figure("out of order", sum(soak.counts(name) != sorted(soak.counts(name)) for name in soak.fired), 0, "")
-        table.figure("last firings without a run", sum(_unserved(soak, name) for name in soak.fired), 0, "triggers")
+    for database in ("sqlite", "postgresql"):
+        table.head(f"{FIRINGS:,} firings while everything breaks, seed {SEED}, {database}")
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deploypanel-soak-")))
+            url = stack.enter_context(private_postgres()) if database == "postgresql" else ""
+            _soak(table, folder, url, database)
+
+
+def _soak(table: Table, folder: Path, url: str, database: str) -> None:
+    panel = panel_prepared(folder, url)
+    prepare = PREPARE.format(each=list(EACH), latest=LATEST, secret=SECRET)
+    code = json.loads(panel.python(prepare).splitlines()[-1])
+    panel.start()
+    try:
+        with relay_to(panel.port) as relay:
+            soak = Soak(panel.url, relay, lambda: _kill_web(panel), folder, FIRINGS, SEED)
+            try:
+                soak.enrol(code)
+                took = soak.run()
+            finally:
+                soak.close()
+    finally:
+        panel.kill()
+    table.say(f"{took:.0f} s; broken: {soak.broken}")
+    lost, doubled = (sum(count(soak, name) for name in soak.fired) for count in (_lost, _doubled))
+    table.figure(f"firings lost under “each”, {database}", lost, 0, "firings")
+    table.figure(f"firings doubled, {database}", doubled, 0, "firings")
+    out_of_order = sum(soak.counts(name) != sorted(soak.counts(name)) for name in soak.fired)
+    table.figure(f"out of order, {database}", out_of_order, 0, "")
+    unserved = sum(_unserved(soak, name) for name in soak.fired)
+    table.figure(f"last firings without a run, {database}", unserved, 0, "triggers")
 
 
 def _kill_web(panel: Panel) -> None:
@@ -75,6 +86,8 @@ def _kill_web(panel: Panel) -> None:
 
 
 def _lost(soak: Soak, name: str) -> int:
+    if name not in EACH:
+        return 0
     return len(set(range(1, soak.fired[name] + 1)) - set(soak.counts(name)))
 
 
