@@ -50,17 +50,22 @@ class PanelCommand(BaseCommand):
     examples: str = ""  # one or several lines, shown at the end of --help
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        examples = "\n".join(f"  {line.strip()}" for line in self.examples.strip().splitlines())
+        examples = [line.strip() for line in self.examples.strip().splitlines()]
         kwargs.setdefault("formatter_class", HelpFormatter)
-        kwargs.setdefault("epilog", f"examples:\n{examples}" if examples else None)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+        kwargs.setdefault("epilog", _epilog(examples))
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        for group in parser._actions:
+            if isinstance(group, argparse._SubParsersAction):
+                for name, act in group.choices.items():
+                    act.formatter_class = HelpFormatter
+                    act.epilog = _epilog([line for line in examples if f" {subcommand} {name} " in f"{line} "])
+        return parser
 
     def add_as_argument(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--as",
             dest="as_user",
             metavar="USER",
-            default="",
             help="act with this person's rights, not as the operator",
         )
 
@@ -69,8 +74,10 @@ class PanelCommand(BaseCommand):
 
     def actor(self, options: dict[str, Any]) -> Actor:
         """The operator at the shell, or the person of `--as`; raises NotFound."""
-        name = options.get("as_user") or ""
-        return Actor(user=user_named(name) if name else None, door=Door.COMMAND, behind=_login())
+        name = options.get("as_user")
+        if name == "":  # a script's variable that is not set must not make it the operator
+            raise InputError("name a person, or leave it out to be the operator.", "--as")
+        return Actor(user=None if name is None else user_named(name), door=Door.COMMAND, behind=_login())
 
     def work(self, **options: Any) -> int | None:
         """Does it; returns an exit status, None for 0. PanelErrors become statuses and sentences."""
@@ -103,6 +110,10 @@ class PanelCommand(BaseCommand):
 
     def print_json(self, data: Any) -> None:
         self.stdout.write(json.dumps(data, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
+
+
+def _epilog(examples: list[str]) -> str | None:
+    return "\n  ".join(["examples:", *examples]) if examples else None
 
 
 def _harmless(style: Callable[[str], str]) -> Callable[[str], str]:

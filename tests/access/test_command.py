@@ -124,3 +124,27 @@ def test_a_terminal_is_told_nothing_by_what_comes_from_outside() -> None:
         call_command(command_that(lambda *_: InputError(f"no trigger is called {named}")), stderr=err)
     assert "\x1b[2J" not in err.getvalue()
     assert "title" in err.getvalue()
+
+
+def test_empty_name_is_not_the_operator() -> None:
+    """`--as "$PERSON"` in a script where nothing has set PERSON."""
+    command = command_that(lambda self, options: self.actor(options) and None)
+    with pytest.raises(SystemExit) as end:
+        call_command(command, "--as", "")
+    assert end.value.code == 2
+    assert command.stderr._out.getvalue().startswith("--as: ")  # type: ignore[attr-defined]
+
+
+def test_help_of_an_act_has_its_own_examples() -> None:
+    class Command(PanelCommand):
+        examples = "manage.py it go web --now\nmanage.py it stop web"
+
+        def add_arguments(self, parser: Any) -> None:
+            acts = parser.add_subparsers(dest="act")
+            acts.add_parser("go").add_argument("name")
+            acts.add_parser("wait")
+
+    acts = Command().create_parser("manage.py", "it")._actions[-1].choices
+    assert acts is not None
+    assert acts["go"].format_help().endswith("examples:\n  manage.py it go web --now\n")  # type: ignore[index]
+    assert "examples" not in acts["wait"].format_help()  # type: ignore[index]
