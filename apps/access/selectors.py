@@ -11,6 +11,7 @@ from apps.access.errors import NotFound
 from apps.access.levels import Level
 from apps.access.models import AuditEntry, BusinessHours, Freeze, Subject
 from apps.access.permissions import subjects_visible
+from apps.access.spelling import closest
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,14 +65,13 @@ def audit_visible(user: User) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(subject_id__in=subjects_visible(user, least=Level.CONFIGURE).values("pk"))
 
 
-def subject_named(path: str, user: User | None = None, kind: str = "") -> Subject:
-    """The subject of that path that `user` (None: the operator) may see; raises NotFound."""
+def subject_named(path: str, user: User | None = None) -> Subject:
+    """The subject of that path that `user` (None: the operator) may see; raises NotFound with the nearest."""
     subjects = Subject.objects.all() if user is None else subjects_visible(user)
-    if kind:
-        subjects = subjects.filter(kind=kind)
     subject = subjects.filter(path=path).order_by("kind").first()
     if subject is None:
-        raise NotFound(f"There is no {kind or 'repository or environment'} called “{path}”.")
+        near = closest(path, subjects.values_list("path", flat=True))
+        raise NotFound(f"There is no environment, node, trigger or repository called “{path}”{near}")
     return subject
 
 

@@ -171,10 +171,18 @@ def test_the_command(db: None, teammate: User) -> None:
     assert "Not enrolled" in command("list")
     assert "its key is void" in command("revoke", "box")
     assert json.loads(command("list", "--json"))[0]["note"] == "in the cellar"
-    for arguments, status in ((("code", "bax"), 2), (("add", "box"), 2), (("add", "x", "--as", "teammate"), 3)):
+    for arguments, status, said in (
+        (("code", "bax"), 2, "There is no agent called “bax”; did you mean “box”?"),
+        (("code", "bax", "--as", "teammate"), 2, "There is no agent called “bax”."),
+        (("code", "box", "--as", "teammate"), 2, "There is no agent called “box”."),
+        (("add", "box"), 2, "there is an agent 'box' already"),
+        (("add", "x", "--as", "teammate"), 3, "Refused"),
+    ):
+        err = StringIO()
         with pytest.raises(SystemExit) as ended:
-            call_command("agent", *arguments, stdout=StringIO(), stderr=StringIO())
+            call_command("agent", *arguments, stdout=StringIO(), stderr=err)
         assert ended.value.code == status
+        assert said in err.getvalue()
 
 
 def test_the_doctor_names_who_is_away_while_work_waits(agent: Agent) -> None:

@@ -31,7 +31,8 @@ def payload_given(text: str) -> Any:
             with Path(text[1:]).open("rb") as file:
                 raw = file.read(LONGEST + 1)
     except (OSError, ValueError) as error:
-        raise InputError(f"{text[1:]} cannot be read: {error}", "--payload") from None
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{text[1:]} cannot be read: {problem}.", "--payload") from None
     return payload_read(raw)
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.access.command import PanelCommand
 from apps.access.errors import NotFound
+from apps.access.spelling import closest
 from apps.agents.models import Agent
 from apps.agents.presence import agent_badge, is_online
 from apps.agents.services import agent_code_issue, agent_create, agent_revoke
@@ -52,7 +53,7 @@ class Command(PanelCommand):
         return None
 
     def _list(self, options: dict[str, Any], actor: Actor) -> None:
-        if actor.user is not None and not actor.user.is_superuser:
+        if not _is_shown_to(actor):
             raise NotFound("Agents are shown to administrators only.")
         now, agents = timezone.now(), list(Agent.objects.all())
         if options["as_json"]:
@@ -93,9 +94,14 @@ class Command(PanelCommand):
 def _agent(name: str, actor: Actor) -> Agent:
     """Raises NotFound; whoever is no administrator is told the same whether it is there or not."""
     found = Agent.objects.filter(name=name).first()
-    if found is None or (actor.user is not None and not actor.user.is_superuser):
-        raise NotFound(f"There is no agent {name!r}.")
+    if found is None or not _is_shown_to(actor):
+        others = Agent.objects.values_list("name", flat=True) if _is_shown_to(actor) else ()
+        raise NotFound(f"There is no agent called “{name}”{closest(name, others)}")
     return found
+
+
+def _is_shown_to(actor: Actor) -> bool:
+    return actor.user is None or actor.user.is_superuser
 
 
 def _told(agent: Agent) -> dict[str, Any]:

@@ -12,14 +12,11 @@ from apps.access.command import Exit, PanelCommand
 from apps.access.errors import InputError
 from apps.access.gate import Act, decide
 from apps.access.selectors import subject_named
-from apps.environments.management.acting import environment_meant
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
-    from apps.access.actor import Actor
     from apps.access.decision import Decision, RuleResult
-    from apps.access.models import Subject
 
 
 class Command(PanelCommand):
@@ -30,16 +27,15 @@ class Command(PanelCommand):
     """
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("subject", metavar="SUBJECT", help="REPOSITORY/ENVIRONMENT, or a repository")
+        parser.add_argument("subject", metavar="SUBJECT", help="REPOSITORY/ENVIRONMENT, node, trigger or repository")
         self.add_as_argument(parser)
         parser.add_argument("--at", metavar="TIME", default="", help="another moment: 2026-12-24T10:00 (default: now)")
         self.add_json_argument(parser)
 
     def work(self, **options: Any) -> int:
         actor = self.actor(options)
-        decision = decide(
-            actor=actor, act=Act.ACT, subject=_subject(options["subject"], actor), at=moment(options["at"])
-        )
+        subject = subject_named(options["subject"], actor.user)
+        decision = decide(actor=actor, act=Act.ACT, subject=subject, at=moment(options["at"]))
         if options["as_json"]:
             self.print_json({"subject": options["subject"], "as": actor.name, **decision.as_json()})
         else:
@@ -58,10 +54,6 @@ def moment(text: str) -> dt.datetime | None:
     except ValueError:
         raise InputError(f"{text!r} is no moment such as 2026-12-24T10:00 or 2026-12-24T10:00+01:00.", "--at") from None
     return timezone.make_aware(at) if timezone.is_naive(at) else at
-
-
-def _subject(path: str, actor: Actor) -> Subject:
-    return environment_meant(path, actor.user).subject if "/" in path else subject_named(path, actor.user)
 
 
 def _lines(decision: Decision) -> list[str]:

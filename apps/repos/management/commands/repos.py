@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.access import gate
 from apps.access.command import PanelCommand
-from apps.access.errors import NotFound
+from apps.access.errors import InputError, NotFound
 from apps.access.levels import Level
 from apps.access.permissions import level_of
 from apps.repos import selectors, services
@@ -88,9 +88,11 @@ class Command(PanelCommand):
         self.stdout.write(f"{repository.name} is up to date.")
 
     def _log(self, actor: Actor, options: dict[str, Any]) -> None:
+        if options["limit"] < 1:
+            raise InputError("at least 1 is needed.", "--limit")
         repository = self._named(actor, options["name"])
         ref = options["ref"] or selectors.branch_default(repository)
-        found = selectors.commits(repository, ref, limit=max(1, options["limit"]), search=options["search"])
+        found = selectors.commits(repository, ref, limit=options["limit"], search=options["search"])
         if options["as_json"]:
             self.print_json([asdict(commit) for commit in found])
             return

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.access.command import Exit, PanelCommand
 from apps.access.errors import InputError, NotFound
-from apps.access.models import Subject
+from apps.access.selectors import subject_named
 from apps.runs.follow import follow, show
 from apps.runs.models import Run
 from apps.runs.selectors import runs_recent, runs_visible
@@ -34,7 +34,7 @@ class Command(PanelCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
         listing = acts.add_parser("list", help="the newest runs first")
-        listing.add_argument("--subject", default="", help="only of this repository or environment: shop/prod")
+        listing.add_argument("--subject", default="", help="only of this environment, node, trigger or repository")
         listing.add_argument("--state", default="", choices=["", *RunState.values], metavar="STATE")
         listing.add_argument("--limit", type=int, default=20, help="how many at most (default: 20)")
         self.add_json_argument(listing)
@@ -58,9 +58,8 @@ class Command(PanelCommand):
         if options["limit"] < 1:
             raise InputError("at least 1 is needed.", "--limit")
         user = self.actor(options).user
-        runs = runs_recent(
-            user, limit=options["limit"], subject_id=_subject(options["subject"]), state=options["state"]
-        )
+        subject = subject_named(options["subject"], user).pk if options["subject"] else None
+        runs = runs_recent(user, limit=options["limit"], subject_id=subject, state=options["state"])
         if options["as_json"]:
             self.print_json([as_json(run) for run in runs])
             return
@@ -119,16 +118,6 @@ def as_json(run: Run) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "summary": run.summary,
     }
-
-
-def _subject(path: str) -> int | None:
-    """The id of the subject of that path; raises NotFound with those there are."""
-    if not path:
-        return None
-    found = Subject.objects.filter(path=path).values_list("pk", flat=True).first()
-    if found is None:
-        raise NotFound(f"There is no repository or environment {path!r}.")
-    return found
 
 
 def _words(moment: datetime) -> str:
