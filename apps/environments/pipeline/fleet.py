@@ -104,6 +104,7 @@ class Fleet:
         self.work = work
         self.jobs = [HostJob(host=host) for host in hosts]
         self._parallel = max(1, parallel)
+        self._left = False  # nobody waits for what is done on the hosts: the run has failed elsewhere
 
     def __enter__(self) -> Fleet:
         return self
@@ -162,6 +163,9 @@ class Fleet:
             going = pool.submit(self.each, stage, act)
             yield
             going.result()
+        except BaseException:
+            self._left = True
+            raise
         finally:
             pool.shutdown(wait=False)
 
@@ -186,7 +190,13 @@ class Fleet:
         job.tail = Tail()
         try:
             with self.work.step(stage, job.name) as handle:
-                act(job, handle)
+                try:
+                    act(job, handle)
+                except (HostError, StepFailed):
+                    if not self._left:
+                        raise
+                    handle.skip("The run failed before.")  # a closed connection is no fault of the host
+                    return
             job.done.append(stage)
         except RunEnded:
             return  # `each` raises it for all
