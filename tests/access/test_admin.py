@@ -366,3 +366,12 @@ def test_refusal_while_saving_leaves_its_row_in_the_trail(
     [entry] = AuditEntry.objects.filter(allowed=False)
     assert (entry.action, entry.actor) == ("freeze.save", "owner")
     assert "switched off or not signed in" in entry.reasons[0]
+
+
+def test_a_secrets_box_has_the_name_and_the_description_that_its_form_gives() -> None:
+    from apps.access.forms import SecretWidget
+
+    html = SecretWidget().render("value", None, {"id": "id_value", "aria-label": "Value", "aria-describedby": "h<"})
+    assert 'id="id_value"' in html
+    assert 'aria-label="Value"' in html
+    assert 'aria-describedby="h&lt;"' in html
