@@ -103,7 +103,8 @@ class UserAdmin(SuperusersOnly, BaseUserAdmin):  # type: ignore[type-arg]  # gen
             "Rights",
             {
                 "fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions"),
-                "description": "What someone may do with one repository or environment is set on its permissions page.",
+                "description": "What someone may do with one environment, node, trigger or repository is set on "
+                "its permissions page.",
             },
         ),
         ("Dates", {"fields": ("last_login", "date_joined")}),
