@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from deploypanel_agent import __version__
 from deploypanel_agent.disk import read_json, write_json
-from deploypanel_agent.errors import AgentError, ConfigError, PanelRefused
+from deploypanel_agent.errors import AgentError, ConfigError
 from deploypanel_agent.held import Holdings
 from deploypanel_agent.signature import is_key
 from deploypanel_agent.web import Web
@@ -77,12 +77,7 @@ def enrol(state: Path, url: str, code: str, *, ca: str = "", insecure: bool = Fa
 def _asked(web: Web, code: str) -> Identity:
     told = machine()
     body = {"code": code, **{name: told[name] for name in ("hostname", "version", "system")}}
-    try:
-        data = web.ask("/agent/enrol", body).data
-    except PanelRefused as error:
-        if error.status == 403:
-            raise AgentError(f"{error} Codes are good for a short time and once; get a new one in the panel.") from None
-        raise
+    data = web.ask("/agent/enrol", body).data
     if not isinstance(data, dict) or not is_key(data.get("public_key")) or not data.get("key"):
         raise AgentError(f"{web.url} does not answer as a Deploypanel; is the address right?")
     return Identity(web.url, str(data.get("name")), str(data["key"]), dict(data["public_key"]))
