@@ -23,6 +23,7 @@ export class Header {
     this.fact("started", moment(run.started_at));
     this.fact("stopper", run.stop_requested_by);
     this.element("stop").hidden = !(this.mayStop && run.stoppable);
+    if (!run.stoppable) document.getElementById("run-stop-dialog")?.close(); // it asks about what is over
     document.title = `${MARKS[run.state] || "▸"} ${this.title}`;
     this.tick();
   }
