@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class EnvironmentAdmin(FollowerAdmin):
     """The list leads to each environment's control page; the form is for those who may configure it."""
 
+    nothing_yet = "An environment says which branch goes to which hosts, and where to."
     form = EnvironmentForm
     account_field = "deploy_as"
     list_display = (
@@ -169,6 +170,7 @@ class EnvironmentAdmin(FollowerAdmin):
 class DeploymentAdmin(HistoryAdmin):
     """What was brought where, and by whom: to read only, and kept when runs and logs are pruned."""
 
+    nothing_yet = "Each deployment and rollback of an environment is kept here."
     subject_field = "environment"
     list_display = (
         "what",

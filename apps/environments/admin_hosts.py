@@ -80,6 +80,7 @@ class VisibleAdmin(ModelAdmin):
 
 @admin.register(Host)
 class HostAdmin(VisibleAdmin):
+    nothing_yet = "A host is a machine that the panel reaches by SSH, and deploys to."
     list_display = ("host", "where", "key", "state", "in_clusters", "label_list", "last_check", "configure")
     list_display_links = None
     list_filter = ("active", ClusterFilter)
@@ -206,6 +207,7 @@ class HostAdmin(VisibleAdmin):
 
 @admin.register(Cluster)
 class ClusterAdmin(VisibleAdmin):
+    nothing_yet = "A cluster is a group of hosts that environments are deployed to."
     list_display = ("name", "host_count", "environment_names")
     search_fields = ("name",)
     show_full_result_count = True

@@ -66,6 +66,7 @@ def _server(url: str) -> tuple[str, str, int] | None:
 
 @admin.register(Repository)
 class RepositoryAdmin(ScopedModelAdmin):
+    nothing_yet = "Environments and nodes follow a repository; the panel keeps a mirror of it."
     form = RepositoryForm
     list_display = ("repository", "address", "newest", "fetched", "deployed_to", "configure")
     list_display_links = None

@@ -47,6 +47,7 @@ class KindFilter(admin.SimpleListFilter):
 
 @admin.register(Run)
 class RunAdmin(ScopedModelAdmin):
+    nothing_yet = "A run begins with each deployment, sync, fetch, script and check, with its log."
     subject_field = "subject"
     list_display = ("number", "shown_state", "shown_kind", "shown_subject", "who", "when", "duration", "outcome")
     list_display_links = ("number",)

@@ -45,6 +45,7 @@ HINTS = {
 class NodeAdmin(FollowerAdmin):
     """The list leads to each node's page; the form is for those who may configure it."""
 
+    nothing_yet = "A node is a Sesam node whose configuration follows Git."
     form = NodeForm
     account_field = "sync_as"
     inlines = (ExtraNodeInline,)
@@ -209,6 +210,7 @@ class NodeAdmin(FollowerAdmin):
 class SyncAdmin(HistoryAdmin):
     """What was done to which node, and by whom."""
 
+    nothing_yet = "Each plan, sync and restore of a node is kept here."
     subject_field = "node"
     list_display = ("what", "outcome", "commit_what", "counted", "by", "requested_age", "took", "plan_link", "run_link")
     list_filter = ("state", "action", ("node", admin.RelatedOnlyFieldListFilter))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 @admin.register(SecretStore)
 class SecretStoreAdmin(ModelAdmin):
+    nothing_yet = "A store has the secrets that nodes use: Vault, or the panel itself."
     form = SecretStoreForm
     inlines = (StoredSecretInline,)
     list_display = ("store", "kind", "where", "auth_words", "nodes_total", "configure")

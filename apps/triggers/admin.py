@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 @admin.register(Delivery)
 class DeliveryAdmin(ScopedModelAdmin):
+    nothing_yet = "What forges send to the webhooks is kept here. A repository's page has the address to give them."
     subject_field = "repository"
     list_display = ("when", "repository", "forge", "event", "what", "commit", "pusher", "led_to")
     list_display_links = None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 @admin.register(Firing)
 class FiringAdmin(ScopedModelAdmin):
+    nothing_yet = "Each firing of a trigger is kept here, with its payload and what it led to."
     subject_field = "trigger"
     list_before_template = "triggers/_firings_before.html"
     list_display = ("when", "trigger_link", "state_badge", "count", "who", "led_to")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 @admin.register(Trigger)
 class TriggerAdmin(ScopedModelAdmin):
+    nothing_yet = "A trigger is a name that a pipeline, a push, a clock or a person fires."
     form = TriggerForm
     inlines = (ActionInline, PushSourceInline, EndSourceInline)
     list_before_template = "triggers/_list_before.html"

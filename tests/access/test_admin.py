@@ -375,3 +375,14 @@ def test_a_secrets_box_has_the_name_and_the_description_that_its_form_gives() ->
     assert 'id="id_value"' in html
     assert 'aria-label="Value"' in html
     assert 'aria-describedby="h&lt;"' in html
+
+
+def test_an_empty_list_says_what_belongs_into_it(client: Client, owner: User) -> None:
+    client.force_login(owner)
+    text = client.get("/admin/access/apitoken/").content.decode()
+    assert "No API tokens yet" in text
+    assert "a program acts as you" in text
+    assert 'href="/admin/access/apitoken/add/' in text
+    text = client.get("/admin/access/apitoken/?q=nothing").content.decode()
+    assert "Nothing fits" in text
+    assert "yet</h2>" not in text

@@ -62,6 +62,7 @@ class FreezeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in 
 
 @admin.register(Freeze)
 class FreezeAdmin(ScopedModelAdmin):
+    nothing_yet = "While a freeze is in force, nothing that it covers is deployed, synced or fired."
     subject_field = "subject"
     form = FreezeForm
     list_display = ("state", "what", "reason", "starts_at", "until", "author", "end_button")

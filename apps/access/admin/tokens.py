@@ -32,6 +32,7 @@ class ApiTokenForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only i
 class ApiTokenAdmin(ModelAdmin):
     """Everyone sees and withdraws their own; administrators all, but make none for others."""
 
+    nothing_yet = "With a token a program acts as you, with your rights and hours."
     form = ApiTokenForm
     model_permissions = False  # a right to others' tokens would be a way to their rights
     list_display = ("name", "shown_hint", "user", "created_at", "expires_at", "last_used_at", "last_address")
