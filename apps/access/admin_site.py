@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin as ThemeModelAdmin
 from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
 from apps.access import audit
 from apps.access.actor import Actor, Door
@@ -52,6 +52,7 @@ __all__ = [
     "checkbox_list",
     "display",
     "select_box",
+    "switch",
 ]
 
 
@@ -59,6 +60,11 @@ def actor_of(request: HttpRequest) -> Actor:
     """The signed-in person, as the gate and the audit want to know them."""
     user = request.user if isinstance(request.user, User) else None
     return Actor(user=user, door=Door.ADMIN, address=address_of(request))
+
+
+def switch() -> Any:
+    """A widget for yes or no, as forms of models have it."""
+    return UnfoldBooleanSwitchWidget()
 
 
 def checkbox_list() -> Any:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.utils.html import format_html
-from unfold.widgets import UnfoldBooleanSwitchWidget
 
-from apps.access.admin_site import ModelAdmin, actor_of, display
+from apps.access.admin_site import ModelAdmin, actor_of, display, switch
 from apps.access.errors import InputError
 from apps.access.fields import Sealed
 from apps.access.forms import SecretFormField
@@ -26,7 +25,7 @@ class SshKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in 
     generate = forms.BooleanField(
         required=False,
         label="Make a new key here",
-        widget=UnfoldBooleanSwitchWidget(),
+        widget=switch(),
         help_text="An ed25519 key. Its private half never leaves the panel; copy the public half to the hosts.",
     )
     private_key = SecretFormField(
