@@ -48,6 +48,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(CachedFile)
 class CachedFileAdmin(ModelAdmin):
     list_before_template = "files/_list_before.html"
+    nothing_yet = "What agents, scripts and old clients download through the panel is kept here."
     list_display = ("address", "state", "size_words", "hits", "downloads", "used", "fetched")
     list_display_links = None
     list_filter = (StateFilter,)
