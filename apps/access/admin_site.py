@@ -81,6 +81,7 @@ class ModelAdmin(ThemeModelAdmin):
     """The theme's, with every change in the audit trail: what was changed, never to what."""
 
     nothing_yet = ""  # what an empty list tells: what comes into it, and how
+    empty_template = ""  # the same where one sentence is not enough
     list_filter_sheet = False
     compressed_fields = True
     warn_unsaved_form = True

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @admin.register(Agent)
 class AgentAdmin(ModelAdmin):
-    nothing_yet = "An agent runs scripts on a machine that the panel cannot reach."
+    empty_template = "agents/_empty.html"
     list_before_template = "agents/_list_before.html"
     list_display = ("agent", "state", "version", "machine", "seen", "fired_by", "last_result", "configure")
     list_display_links = None

@@ -48,7 +48,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(CachedFile)
 class CachedFileAdmin(ModelAdmin):
     list_before_template = "files/_list_before.html"
-    nothing_yet = "What agents, scripts and old clients download through the panel is kept here."
+    empty_template = "files/_empty.html"
     list_display = ("address", "state", "size_words", "hits", "downloads", "used", "fetched")
     list_display_links = None
     list_filter = (StateFilter,)
@@ -88,9 +88,14 @@ class CachedFileAdmin(ModelAdmin):
             "kept_size": size_shown(bytes_kept()),
             "total_size": size_shown(settings.total_limit),
             "in_bucket": settings.storage_bucket if settings.storage == CacheSettings.Storage.S3 else "",
-            "may_configure": request.user.has_perm("files.change_cachesettings"),
         }
         return super().changelist_view(request, extra_context=extra)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Its templates get the list, and an empty one nothing else."""
+        found = super().get_changelist_instance(request)
+        found.may_configure = request.user.has_perm("files.change_cachesettings")
+        return found
 
     # --- the list ---------------------------------------------------------------------------
 

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 @admin.register(Firing)
 class FiringAdmin(ScopedModelAdmin):
-    nothing_yet = "Each firing of a trigger is kept here, with its payload and what it led to."
+    empty_template = "triggers/_firings_empty.html"
     subject_field = "trigger"
-    list_before_template = "triggers/_firings_before.html"
     list_display = ("when", "trigger_link", "state_badge", "count", "who", "led_to")
     list_display_links = None
     list_filter = (("trigger", admin.RelatedOnlyFieldListFilter), "state", "source")

@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 
 @admin.register(Trigger)
 class TriggerAdmin(ScopedModelAdmin):
-    nothing_yet = "A trigger is a name that a pipeline, a push, a clock or a person fires."
+    empty_template = "triggers/_empty.html"
     form = TriggerForm
     inlines = (ActionInline, PushSourceInline, EndSourceInline)
-    list_before_template = "triggers/_list_before.html"
     list_display = ("trigger", "state", "count", "fired", "last_result", "agents_words", "hours_name", "configure")
     list_display_links = None
     list_filter = ("enabled", "concurrency", "hours")

@@ -36,6 +36,7 @@ def form(**values: Any) -> dict[str, Any]:
 def test_an_empty_cache_says_what_it_is_for(page: Client) -> None:
     text = page.get(LIST).content.decode()
     assert "Nothing was downloaded yet" in text
+    assert "No cached files yet" not in text  # said once
     assert SETTINGS in text
 
 
