@@ -80,9 +80,10 @@ class Work:
         self._story.ended(state, summary)
 
     def _script(self) -> Script:
-        self._limits.check()
         if self._held.begun:
+            # A command may be at work: whoever comes to it looks at the limits, and ends it when the run has to end.
             return script_read(self._held.fixed_script())
+        self._limits.check()
         text = self._around.scripts.script_for(self._held.order)
         script = script_read(text)
         self._held.fix_script(text)

@@ -17,6 +17,7 @@ from deploypanel_agent.agent import Agent
 from deploypanel_agent.config import Config
 from deploypanel_agent.figures import Figures
 from deploypanel_agent.identity import enrol
+from deploypanel_agent.processes import signal_session
 from tests.agent_program.conftest import Program, lines_of, wait_until
 from tests.fakes.agent_door import CODE
 from tests.fakes.agent_panel import FakePanel, FakeRun
@@ -196,9 +197,29 @@ def test_a_stop_is_kept_over_a_crash(agent: Program, panel: FakePanel, tmp_path:
     agent.process.send_signal(signal.SIGSTOP)
     held = next(agent.state.glob("runs/1"))
     agent.kill()
+    (keeper,) = lines_of(held / "steps" / "0-0-1" / "pid")
     (held / "stop.json").write_text('{"by": "ann"}')
     agent.start()
     assert panel.ended(run)["state"] == "stopped"
+    assert not signal_session(int(keeper), signal.SIGCONT)  # nobody is there to hear it
+    assert lines_of(done) == ["one", "two"]
+
+
+def test_a_time_limit_that_is_over_when_the_agent_comes_back_ends_the_command(
+    agent: Program, panel: FakePanel, tmp_path: Path
+) -> None:
+    done, _, script = _slow(tmp_path)
+    agent.start()
+    run = panel.fire("web", 1, script, time_limit=3600)
+    wait_until(lambda: lines_of(done) == ["one", "two"])
+    agent.kill()
+    held = next(agent.state.glob("runs/1"))
+    (keeper,) = lines_of(held / "steps" / "0-0-1" / "pid")
+    two_hours_ago = time.time() - 7200
+    os.utime(held / "payload.json", (two_hours_ago, two_hours_ago))
+    agent.start()
+    assert panel.ended(run)["state"] == "timed_out"
+    assert not signal_session(int(keeper), signal.SIGCONT)  # nobody is there to hear it
     assert lines_of(done) == ["one", "two"]
 
 
