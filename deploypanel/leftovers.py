@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from apps.runs.machine import EXEC_PAUSE
+from apps.runs.machine import kill_until_none
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,23 +33,8 @@ def processes_of(data: Path, roles: Collection[str]) -> list[psutil.Process]:
 
 
 def kill_leftovers(data: Path, roles: Collection[str]) -> int:
-    """SIGKILL them, again until two looks found none; how many there were.
-
-    Two, because a process that is becoming another program has no environment just then.
-    """
-    killed: set[int] = set()
-    looks_in_vain = 0
-    while len(killed) < 1000 and looks_in_vain < 2:
-        processes = processes_of(data, roles)
-        looks_in_vain = 0 if processes else looks_in_vain + 1
-        for process in processes:
-            _kill(process.pid)
-            killed.add(process.pid)
-        if processes:
-            psutil.wait_procs(processes, timeout=1)
-        else:
-            time.sleep(EXEC_PAUSE)
-    return len(killed)
+    """SIGKILL them, again until none is left; how many there were."""
+    return kill_until_none(lambda: processes_of(data, roles), rounds=1000, patience=1)
 
 
 def kill_session(leader: int) -> None:

@@ -10,8 +10,12 @@ import socket
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXEC_PAUSE = 0.02  # seconds: more than an execve takes
 MARKER = "DEPLOYPANEL_RUN"  # in the environment of every process that works for a run: `ID:TOKEN`
@@ -80,14 +84,20 @@ def leftovers(marker: str, session: int | None = None, since: float | None = Non
 
 
 def kill_leftovers(marker: str, session: int | None = None, since: float | None = None) -> int:
-    """SIGKILL all of them, again until none is left (they may fork meanwhile); how many there were.
+    """SIGKILL all of them; how many there were."""
+    return kill_until_none(lambda: leftovers(marker, session, since), rounds=7, patience=0.5)
+
+
+def kill_until_none(find: Callable[[], list[psutil.Process]], *, rounds: int, patience: float) -> int:
+    """SIGKILL what `find` finds, again until none is left (they may fork meanwhile); how many there were.
 
     None left means two looks without any: a process that is becoming another program has no environment just then.
+    `rounds`: looks at most; `patience`: seconds to wait for those that were killed.
     """
     killed: set[int] = set()
     looks_in_vain = 0
-    for _ in range(7):
-        processes = leftovers(marker, session, since)
+    for _ in range(rounds):
+        processes = find()
         looks_in_vain = 0 if processes else looks_in_vain + 1
         if looks_in_vain == 2:
             break
@@ -95,7 +105,7 @@ def kill_leftovers(marker: str, session: int | None = None, since: float | None 
             _kill(process)
             killed.add(process.pid)
         if processes:
-            psutil.wait_procs(processes, timeout=0.5)
+            psutil.wait_procs(processes, timeout=patience)
         else:
             time.sleep(EXEC_PAUSE)
     return len(killed)
