@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
+from moto.server import ThreadedMotoServer
 
 from apps.files.models import CachedFile, CacheSettings
 from apps.files.services import file_ask
@@ -22,6 +23,16 @@ from tests.files.origin import Origin, origin_started
 def origin() -> Iterator[Origin]:
     with origin_started() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    """The address of an S3 store."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from django.test import AsyncRequestFactory
-from moto.server import ThreadedMotoServer
 
 from apps.files.answer import file_answer
 from apps.files.errors import FileError, FileMissing, FileRefused, FileTooLarge
@@ -20,15 +18,6 @@ from tests.files.conftest import Cache, run_async, wait_for
 from tests.files.origin import Origin
 
 BODY = os.urandom(700_000)
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import pytest
 import requests
 from django.contrib.auth.models import User
 from django.test import Client
-from moto.server import ThreadedMotoServer
 
 from apps.access.actor import Actor, Door
 from apps.access.errors import InputError
@@ -33,15 +32,6 @@ pytestmark = pytest.mark.django_db
 OPERATOR = Actor(user=None, door=Door.COMMAND)
 SETTINGS = "/admin/files/cachesettings/"
 READS = ["s3:ListBucket", "s3:GetObject"]
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
 
 
 @pytest.fixture
