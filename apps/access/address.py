@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-# What one customer of a provider can have of IPv6: whoever has that has all addresses in it.
-IPV6_PREFIX = 48
-
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+# What one customer of a provider can have of IPv6: whoever has that has all addresses in it.
+IPV6_PREFIX = 48
 
 
 def address_of(request: HttpRequest) -> str:
